@@ -1,0 +1,93 @@
+package lease
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Code says what kind of error happened. It is the stable part of an error: clients decide by it, on both sides of the
+// wire.
+type Code string
+
+// The codes. Each has exactly one HTTP status of its own; see the table in docs/architecture.md.
+const (
+	CodeInvalid     Code = "invalid"           // the request breaks a rule; the message says which and what is allowed
+	CodeForbidden   Code = "forbidden"         // the token is missing, or is not this lease's
+	CodeNotFound    Code = "not_found"         // nothing has this name or id
+	CodeNoMatch     Code = "no_match"          // no device of the inventory can ever satisfy the request
+	CodeNoneFree    Code = "none_free"         // devices match, none is free now
+	CodeEnded       Code = "lease_ended"       // the lease is over; EndedReason says why
+	CodeUnavailable Code = "store_unavailable" // Redis did not answer, or refused; nothing is known, try again
+	CodeInternal    Code = "internal"          // a defect of ours; the cause is in the log only
+)
+
+// Codes returns every code.
+func Codes() []Code {
+	return slices.Clone([]Code{
+		CodeInvalid, CodeForbidden, CodeNotFound, CodeNoMatch, CodeNoneFree, CodeEnded, CodeUnavailable, CodeInternal,
+	})
+}
+
+// Errors to compare with by errors.Is, which looks at the code alone.
+var (
+	ErrInvalid     = &Error{Code: CodeInvalid}
+	ErrForbidden   = &Error{Code: CodeForbidden}
+	ErrNotFound    = &Error{Code: CodeNotFound}
+	ErrNoMatch     = &Error{Code: CodeNoMatch}
+	ErrNoneFree    = &Error{Code: CodeNoneFree}
+	ErrEnded       = &Error{Code: CodeEnded}
+	ErrUnavailable = &Error{Code: CodeUnavailable}
+	ErrInternal    = &Error{Code: CodeInternal}
+)
+
+// Error is the one error type of the project.
+type Error struct {
+	Code    Code
+	Message string // for the client: what is wrong and what is allowed; never a secret
+	Field   string // the part of the request that is wrong, as the client named it; "" when it is none
+	Cause   error  // for the log only
+
+	Ended        *Ended        // with CodeEnded
+	Availability *Availability // with CodeNoneFree
+}
+
+// Ended tells when and why a lease was over.
+type Ended struct {
+	Reason Reason
+	Time   time.Time
+}
+
+// Availability tells how the devices that match a request are used right now.
+type Availability struct {
+	Matching    int       // devices of the inventory that match
+	Leased      int       // of these, leased
+	Maintenance int       // of these, out of service
+	NextEnd     time.Time // when the first of their leases ends unless it is kept alive; zero when that is not known
+	Now         time.Time // the store's clock when this was true
+}
+
+func (e *Error) Error() string {
+	s := string(e.Code)
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	return s
+}
+
+// Is reports whether target is an Error with the same code.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Invalid returns a CodeInvalid error about one field of a request.
+func Invalid(field, format string, args ...any) *Error {
+	return &Error{Code: CodeInvalid, Field: field, Message: fmt.Sprintf(format, args...)}
+}

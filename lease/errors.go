@@ -91,3 +91,20 @@ func (e *Error) Unwrap() error { return e.Cause }
 func Invalid(field, format string, args ...any) *Error {
 	return &Error{Code: CodeInvalid, Field: field, Message: fmt.Sprintf(format, args...)}
 }
+
+// EndedError returns a CodeEnded error.
+func EndedError(reason Reason, at time.Time) *Error {
+	return &Error{
+		Code: CodeEnded, Ended: &Ended{Reason: reason, Time: at},
+		Message: fmt.Sprintf("the lease ended at %s: %s", at.Format(time.RFC3339), reason.Explain()),
+	}
+}
+
+// NoneFreeError returns a CodeNoneFree error.
+func NoneFreeError(a *Availability) *Error {
+	message := fmt.Sprintf("none of %d matching devices is free: %d leased, %d in maintenance", a.Matching, a.Leased, a.Maintenance)
+	if !a.NextEnd.IsZero() {
+		message += fmt.Sprintf("; the first lease ends in %.0f s unless it is kept alive", max(0, a.NextEnd.Sub(a.Now).Seconds()))
+	}
+	return &Error{Code: CodeNoneFree, Message: message, Availability: a}
+}

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -15,13 +16,13 @@ type Inventory struct {
 // NewInventory makes an inventory of pools that are valid, as package config reads them.
 func NewInventory(pools []Pool) *Inventory {
 	inv := &Inventory{pools: map[string]*Pool{}, devices: map[string]*Device{}}
-	for i := range pools {
-		pool := &pools[i]
-		inv.pools[pool.Name] = pool
+	for _, pool := range pools {
+		pool.Devices = slices.SortedFunc(slices.Values(pool.Devices), func(a, b Device) int { return cmp.Compare(a.Name, b.Name) })
 		pool.classes = classify(pool.Devices)
-		for j := range pool.Devices {
-			pool.Devices[j].Pool = pool.Name
-			inv.devices[pool.Devices[j].Name] = &pool.Devices[j]
+		inv.pools[pool.Name] = &pool
+		for i := range pool.Devices {
+			pool.Devices[i].Pool = pool.Name
+			inv.devices[pool.Devices[i].Name] = &pool.Devices[i]
 		}
 	}
 	return inv
@@ -35,9 +36,6 @@ func (inv *Inventory) Pool(name string) *Pool { return inv.pools[name] }
 
 // Device returns a device by its name, nil when there is none.
 func (inv *Inventory) Device(name string) *Device { return inv.devices[name] }
-
-// Devices returns the names of all devices, sorted.
-func (inv *Inventory) Devices() []string { return slices.Sorted(maps.Keys(inv.devices)) }
 
 // Resolve turns a request into what the store is to grant. The error is CodeInvalid when the request breaks a rule, and
 // CodeNoMatch when no device can ever satisfy it; both say what is allowed.

@@ -34,6 +34,29 @@ func Reasons() []Reason {
 	return []Reason{ReasonReleased, ReasonExpired, ReasonDeadline, ReasonRevoked}
 }
 
+// State is the state of a lease that ended for this reason.
+func (r Reason) State() State {
+	if r == ReasonDeadline {
+		return StateExpired
+	}
+	return State(r)
+}
+
+// Explain says the reason in words.
+func (r Reason) Explain() string {
+	switch r {
+	case ReasonReleased:
+		return "its holder released it"
+	case ReasonExpired:
+		return "no keepalive came in time"
+	case ReasonDeadline:
+		return "it was held as long as it may be"
+	case ReasonRevoked:
+		return "it was taken away"
+	}
+	return string(r)
+}
+
 // Lease is the exclusive, time-limited right to devices of one pool. All times are the store's clock.
 type Lease struct {
 	ID       ID
@@ -45,7 +68,7 @@ type Lease struct {
 	Fence    int64         // fencing token: of two leases of a pool, the later one has the higher
 	TTL      time.Duration // how long it lives without keepalive
 	Create   time.Time
-	Expire   time.Time // when it ends unless kept alive; for an ended lease, when it would have
+	Expire   time.Time // when it ends unless kept alive; zero when it has ended
 	Deadline time.Time // the moment past which no keepalive extends it
 	Ended    *Ended    // nil while it is active
 	Now      time.Time // the store's clock when this was read

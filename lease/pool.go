@@ -15,7 +15,7 @@ type Pool struct {
 	Name    string
 	TTL     time.Duration // of a lease that asks for none
 	MaxHold time.Duration // the longest a lease may be held, and the default
-	Devices []Device
+	Devices []Device      // in an Inventory: sorted by name
 
 	classes []Class
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 )
 
 // MaxSelectorLength is the longest selector taken, in bytes.
@@ -26,6 +27,16 @@ func ParseSelector(s string) (Selector, error) {
 		return Selector{}, Invalid("selector", "%v; a selector is like model=rpi4,arch!=arm, model in (rpi4,rpi5), gpu or !gpu", err)
 	}
 	requirements, _ := parsed.Requirements()
+	for i, r := range requirements {
+		if r.Operator() != selection.DoubleEquals {
+			continue
+		}
+		same, err := labels.NewRequirement(r.Key(), selection.Equals, r.Values().List())
+		if err != nil {
+			return Selector{}, Invalid("selector", "%v", err)
+		}
+		requirements[i] = *same
+	}
 	return Selector{requirements}, nil
 }
 

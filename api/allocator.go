@@ -1,0 +1,141 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/automation-infra/automation-infra/lease"
+)
+
+// Allocator is what the allocator service asks of the store. Its errors are *lease.Error.
+type Allocator interface {
+	Pinger
+	Allocate(ctx context.Context, g lease.Grant) (l *lease.Lease, granted bool, err error)
+	Release(ctx context.Context, id lease.ID) error
+	Retract(ctx context.Context, id lease.ID) error
+	Lease(ctx context.Context, id lease.ID) (*lease.Lease, error)
+	Leases(ctx context.Context, pool string, state lease.State, after string, limit int) (found []*lease.Lease, next string, err error)
+	Devices(ctx context.Context, pool string, names []string) ([]lease.DeviceStatus, error)
+	SetDevice(ctx context.Context, pool, name string, change lease.DeviceChange) (lease.DeviceStatus, error)
+}
+
+// AllocatorOptions are what the allocator service needs.
+type AllocatorOptions struct {
+	Options
+	Store        Allocator
+	Inventory    func() *lease.Inventory // the one in force
+	KeepaliveURL string                  // base URL of the keepalive service, as holders reach it
+	RetryAfter   time.Duration           // when a client that got none_free should ask again
+}
+
+type allocator struct {
+	store        Allocator
+	inventory    func() *lease.Inventory
+	keepaliveURL string
+	grants       *prometheus.CounterVec
+	denied       *prometheus.CounterVec
+}
+
+// NewAllocator returns the allocator service: leases and devices under /v1. Until its Health is ready it answers 503.
+func NewAllocator(o AllocatorOptions) http.Handler {
+	o.Options.Store = o.Store
+	s := newService("Lease allocator", allocatorDescription, o.Options)
+	s.errors.retryAfter = o.RetryAfter
+	f := promauto.With(o.Registry)
+	a := &allocator{
+		store: o.Store, inventory: o.Inventory, keepaliveURL: o.KeepaliveURL,
+		grants: f.NewCounterVec(prometheus.CounterOpts{Name: "lease_grants_total", Help: "Leases granted."}, []string{"pool"}),
+		denied: f.NewCounterVec(prometheus.CounterOpts{Name: "lease_denied_total", Help: "Requests for a lease that got none."}, []string{"pool", "code"}),
+	}
+	s.huma.UseMiddleware(whenReady(o.Health, s.errors))
+	a.leaseOperations(s)
+	a.deviceOperations(s)
+	return s.engine
+}
+
+const allocatorDescription = `Leases test hardware. Ask for a device, keep the lease alive at its keepalive_url every
+keepalive_interval_seconds, and release it when done; a lease that is not kept alive ends by itself.`
+
+// whenReady answers 503 until the service is ready.
+func whenReady(h *Health, ew *errorWriter) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		if why := h.Obstacle(); why != "" {
+			ew.write(humagin.Unwrap(ctx), ew.problem(ctx.Context(), &lease.Error{Code: lease.CodeUnavailable, Message: "not ready: " + why}))
+			return
+		}
+		next(ctx)
+	}
+}
+
+func (a *allocator) leaseOperations(s *service) {
+	operation(s, huma.Operation{
+		OperationID: "allocate", Method: http.MethodPost, Path: "/v1/leases", Tags: []string{"leases"},
+		DefaultStatus: http.StatusCreated, Summary: "Lease a device",
+		Description: "Without a body, any device of pool `default`. The same request with the same Lease-Token returns the same lease (200), whatever happened to the first reply; so a client that makes its own token may repeat a request safely.",
+	}, a.allocate, http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests)
+	operation(s, huma.Operation{
+		OperationID: "list-leases", Method: http.MethodGet, Path: "/v1/leases", Tags: []string{"leases"},
+		Summary:     "List leases",
+		Description: "Active leases by when they end, or those of the last hour that ended some way, by when they did. Without connection details.",
+	}, a.listLeases)
+	operation(s, huma.Operation{
+		OperationID: "get-lease", Method: http.MethodGet, Path: "/v1/leases/{id}", Tags: []string{"leases"},
+		Summary: "Read a lease", Description: "Connection details are shown to the holder, while the lease is active.",
+	}, a.getLease, http.StatusForbidden, http.StatusNotFound)
+	operation(s, huma.Operation{
+		OperationID: "release", Method: http.MethodDelete, Path: "/v1/leases/{id}", Tags: []string{"leases"},
+		DefaultStatus: http.StatusNoContent,
+		Summary:       "Release a lease", Description: "Its devices are free at once. Releasing again is no error; releasing a lease that ended otherwise is lease_ended.",
+	}, a.release, http.StatusForbidden, http.StatusNotFound, http.StatusGone)
+}
+
+func (a *allocator) deviceOperations(s *service) {
+	operation(s, huma.Operation{
+		OperationID: "list-devices", Method: http.MethodGet, Path: "/v1/devices", Tags: []string{"devices"},
+		Summary: "List devices", Description: "The devices of the inventory by pool and name, without connection details.",
+	}, a.listDevices)
+	operation(s, huma.Operation{
+		OperationID: "get-device", Method: http.MethodGet, Path: "/v1/devices/{name}", Tags: []string{"devices"},
+		Summary: "Read a device",
+	}, a.getDevice, http.StatusNotFound)
+	operation(s, huma.Operation{
+		OperationID: "patch-device", Method: http.MethodPatch, Path: "/v1/devices/{name}", Tags: []string{"devices"},
+		Summary:     "Take a device out of service, put it back, or note something about it",
+		Description: "A leased device that is taken out of service stays leased until its lease ends.",
+	}, a.patchDevice, http.StatusBadRequest, http.StatusNotFound, http.StatusRequestEntityTooLarge)
+}
+
+// holder checks that the request carries the token of the lease.
+func holder(id lease.ID, token string) error {
+	if token == "" {
+		return &lease.Error{Code: lease.CodeForbidden, Field: TokenHeader, Message: "send the lease's token in the " + TokenHeader + " header"}
+	}
+	t, err := lease.ParseToken(token)
+	if err != nil {
+		return err
+	}
+	if !id.HeldBy(t) {
+		return &lease.Error{Code: lease.CodeForbidden, Field: TokenHeader, Message: "this token does not hold this lease"}
+	}
+	return nil
+}
+
+// heldLease reads the id and checks the token of a request that only the holder may make.
+func heldLease(in leaseIDInput) (lease.ID, error) {
+	id, err := lease.ParseID(in.ID)
+	if err != nil {
+		return id, err
+	}
+	return id, holder(id, in.Token)
+}
+
+type leaseIDInput struct {
+	ID    string `path:"id" doc:"The lease's id" example:"default-6gyyhjnm4ttukjhvlww7zn5zxc"`
+	Token string `header:"Lease-Token" doc:"The lease's token, of its holder"`
+}

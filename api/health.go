@@ -1,0 +1,47 @@
+package api
+
+import (
+	"net/http"
+	"sync/atomic"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Health says whether a service is to be sent requests. A new one is not ready.
+type Health struct{ obstacle atomic.Pointer[string] }
+
+// NewHealth returns a Health that is not ready because it starts.
+func NewHealth() *Health {
+	h := &Health{}
+	h.SetNotReady("starting")
+	return h
+}
+
+// SetReady says that the service can serve.
+func (h *Health) SetReady() { h.obstacle.Store(nil) }
+
+// SetNotReady says why it can't.
+func (h *Health) SetNotReady(why string) { h.obstacle.Store(&why) }
+
+// Obstacle says why the service can't serve, "" when it can.
+func (h *Health) Obstacle() string {
+	if why := h.obstacle.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
+// handler answers 200 when the service is ready and the store answers, else 503 and why.
+func (h *Health) handler(store Pinger) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		why := h.Obstacle()
+		if why == "" && store.Ping(c.Request.Context()) != nil {
+			why = "the lease store does not answer"
+		}
+		if why != "" {
+			c.JSON(http.StatusServiceUnavailable, gin.H{"ready": false, "reason": why})
+			return
+		}
+		c.JSON(http.StatusOK, gin.H{"ready": true})
+	}
+}

@@ -1,0 +1,242 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+
+	"github.com/automation-infra/automation-infra/lease"
+)
+
+// statuses is the HTTP status of each code. A body that is no JSON at all is `invalid` too, with 400, 413 or 415.
+var statuses = map[lease.Code]int{
+	lease.CodeInvalid:     http.StatusUnprocessableEntity,
+	lease.CodeForbidden:   http.StatusForbidden,
+	lease.CodeNotFound:    http.StatusNotFound,
+	lease.CodeNoMatch:     http.StatusUnprocessableEntity,
+	lease.CodeNoneFree:    http.StatusTooManyRequests,
+	lease.CodeEnded:       http.StatusGone,
+	lease.CodeUnavailable: http.StatusServiceUnavailable,
+	lease.CodeInternal:    http.StatusInternalServerError,
+}
+
+// Status returns the HTTP status of a code.
+func Status(code lease.Code) int { return statuses[code] }
+
+// storeRetry is the Retry-After of store_unavailable: holders must get their keepalives through.
+const storeRetry = time.Second
+
+// Problem is an error as clients see it: RFC 9457 problem details, with extension members.
+type Problem struct {
+	Title  string       `json:"title" doc:"What the status means" example:"Too Many Requests"`
+	Status int          `json:"status" doc:"The HTTP status" example:"429"`
+	Code   lease.Code   `json:"code" doc:"Stable; decide by this" enum:"invalid,forbidden,not_found,no_match,none_free,lease_ended,store_unavailable,internal"`
+	Detail string       `json:"detail" doc:"What is wrong, and what is allowed"`
+	Errors []FieldError `json:"errors,omitempty" doc:"Each field that is wrong"`
+
+	RetryAfterSeconds int64         `json:"retry_after_seconds,omitempty" doc:"When to try again, as in the Retry-After header"`
+	EndedReason       lease.Reason  `json:"ended_reason,omitempty" enum:"released,expired,deadline,revoked" doc:"With lease_ended: why"`
+	EndedTime         *time.Time    `json:"ended_time,omitempty" doc:"With lease_ended: when"`
+	Availability      *availability `json:"availability,omitempty" doc:"With none_free: how the matching devices are used"`
+}
+
+// FieldError is what is wrong with one field of a request.
+type FieldError struct {
+	Field   string `json:"field" doc:"The field, as the client sent it" example:"ttl_seconds"`
+	Message string `json:"message" doc:"What is wrong, and what is allowed"`
+}
+
+type availability struct {
+	MatchingDevices    int        `json:"matching_devices" doc:"Devices that could satisfy the request"`
+	LeasedDevices      int        `json:"leased_devices" doc:"Of these, leased"`
+	MaintenanceDevices int        `json:"maintenance_devices" doc:"Of these, out of service"`
+	NextEndTime        *time.Time `json:"next_end_time,omitempty" doc:"When the first of their leases ends, unless it is kept alive"`
+	NextEndSeconds     *int64     `json:"next_end_seconds,omitempty" doc:"How long until then, rounded up"`
+}
+
+// Error, GetStatus, GetHeaders and ContentType make a Problem what huma writes.
+func (p *Problem) Error() string { return string(p.Code) + ": " + p.Detail }
+
+// GetStatus returns the HTTP status.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// GetHeaders returns Retry-After where it applies.
+func (p *Problem) GetHeaders() http.Header {
+	if p.RetryAfterSeconds == 0 {
+		return nil
+	}
+	return http.Header{"Retry-After": {strconv.FormatInt(p.RetryAfterSeconds, 10)}}
+}
+
+// ContentType is the media type of a problem.
+func (*Problem) ContentType(string) string { return "application/problem+json" }
+
+// errorWriter is where errors become what leaves the process: the cause goes to the log, the rest to the client.
+type errorWriter struct {
+	log        *slog.Logger
+	retryAfter time.Duration // of none_free
+}
+
+// problem turns any error of a handler into one.
+func (w *errorWriter) problem(ctx context.Context, err error) *Problem {
+	var e *lease.Error
+	if !errors.As(err, &e) {
+		e = &lease.Error{Code: lease.CodeInternal, Cause: err}
+	}
+	p := newProblem(Status(e.Code), e.Code, e.Message)
+	switch e.Code {
+	case lease.CodeInternal:
+		p.Detail = "something went wrong here; the log has the cause under this request's id"
+		w.log.ErrorContext(ctx, "internal error", "error", err)
+	case lease.CodeUnavailable:
+		p.RetryAfterSeconds = seconds(storeRetry)
+		w.log.WarnContext(ctx, "store unavailable", "error", err)
+	case lease.CodeNoneFree:
+		p.RetryAfterSeconds = seconds(w.retryAfter)
+	}
+	if e.Field != "" {
+		p.Errors = []FieldError{{e.Field, e.Message}}
+	}
+	if e.Ended != nil {
+		p.EndedReason, p.EndedTime = e.Ended.Reason, &e.Ended.Time
+	}
+	p.Availability = newAvailability(e.Availability)
+	return p
+}
+
+// respond writes a problem of the request itself outside huma, and ends the request.
+func (w *errorWriter) respond(c *gin.Context, status int, detail string) {
+	w.write(c, newProblem(status, codeOf(status), detail))
+}
+
+func (w *errorWriter) write(c *gin.Context, p *Problem) {
+	for name, values := range p.GetHeaders() {
+		c.Header(name, values[0])
+	}
+	c.Abort()
+	c.Header("Content-Type", p.ContentType(""))
+	c.Status(p.Status)
+	if err := strictJSON.Marshal(c.Writer, p); err != nil {
+		w.log.WarnContext(c.Request.Context(), "write problem", "error", err) // the client has gone
+	}
+}
+
+func newProblem(status int, code lease.Code, detail string) *Problem {
+	return &Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
+}
+
+// codeOf is the code of a status that huma or the router chose.
+func codeOf(status int) lease.Code {
+	switch {
+	case status == http.StatusNotFound:
+		return lease.CodeNotFound
+	case status >= http.StatusInternalServerError:
+		return lease.CodeInternal
+	}
+	return lease.CodeInvalid
+}
+
+// explain turns huma's own errors, which are about the request, into problems that say what is allowed.
+func explain(ctx huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	p := newProblem(m.Status, codeOf(m.Status), m.Detail)
+	for _, d := range m.Errors {
+		field := fieldOf(d.Location)
+		message := d.Message
+		if allowed := allowedInstead(ctx.Operation(), d); allowed != "" {
+			message += "; allowed: " + allowed
+		}
+		p.Errors = append(p.Errors, FieldError{field, message})
+	}
+	slices.SortFunc(p.Errors, func(a, b FieldError) int { return strings.Compare(a.Field, b.Field) })
+	if len(p.Errors) > 0 {
+		p.Detail = strings.Join(sentences(p.Errors), "; ")
+	}
+	return p, nil
+}
+
+// fieldOf is what a client calls a place that huma names: "ttl_seconds" for "body.ttl_seconds".
+func fieldOf(location string) string {
+	_, field, nested := strings.Cut(location, ".")
+	if !nested {
+		return location
+	}
+	return field
+}
+
+func sentences(errs []FieldError) []string {
+	all := make([]string, len(errs))
+	for i, e := range errs {
+		all[i] = e.Field + ": " + e.Message
+	}
+	return all
+}
+
+// allowedInstead lists the names that a request might have meant by one that it must not use.
+func allowedInstead(op *huma.Operation, d *huma.ErrorDetail) string {
+	switch place, _, _ := strings.Cut(d.Location, "."); {
+	case place == "query" && strings.HasPrefix(d.Message, "unknown"):
+		var names []string
+		for _, p := range op.Parameters {
+			if p.In == "query" {
+				names = append(names, p.Name)
+			}
+		}
+		return cmpOr(strings.Join(names, ", "), "none")
+	case place == "body" && (strings.HasPrefix(d.Message, "unexpected") || strings.HasPrefix(d.Message, "unknown")):
+		return strings.Join(bodyFields(op), ", ")
+	}
+	return ""
+}
+
+func cmpOr(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func bodyFields(op *huma.Operation) []string {
+	schema := op.RequestBody.Content["application/json"].Schema
+	return slices.Sorted(maps.Keys(schema.Properties))
+}
+
+func newAvailability(a *lease.Availability) *availability {
+	if a == nil {
+		return nil
+	}
+	out := &availability{MatchingDevices: a.Matching, LeasedDevices: a.Leased, MaintenanceDevices: a.Maintenance}
+	if !a.NextEnd.IsZero() {
+		left := int64(math.Ceil(max(0, a.NextEnd.Sub(a.Now).Seconds())))
+		out.NextEndTime, out.NextEndSeconds = &a.NextEnd, &left
+	}
+	return out
+}
+
+// problemResponses documents the problems that an operation may answer with.
+func problemResponses(schemas huma.Registry, statuses []int) map[string]*huma.Response {
+	schema := schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	content := map[string]*huma.MediaType{"application/problem+json": {Schema: schema}}
+	all := map[string]*huma.Response{}
+	for _, status := range append(statuses, http.StatusUnprocessableEntity, http.StatusServiceUnavailable, http.StatusInternalServerError) {
+		all[fmt.Sprint(status)] = &huma.Response{Description: http.StatusText(status), Content: content}
+	}
+	return all
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }

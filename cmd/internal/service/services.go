@@ -1,0 +1,116 @@
+// Package service puts the services together from config, store and api, for the programs that run them.
+package service
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/automation-infra/automation-infra/api"
+	"github.com/automation-infra/automation-infra/lease"
+	"github.com/automation-infra/automation-infra/store"
+)
+
+// Common is what every service needs to run.
+type Common struct {
+	Version       string
+	Listener      net.Listener
+	Redis         redis.UniversalClient
+	RedisTimeout  time.Duration // of one call; 0 for the store's default
+	ShutdownGrace time.Duration // how long running requests may take to finish at the end
+	Log           *slog.Logger
+}
+
+// AllocatorParams are what the allocator service needs to run.
+type AllocatorParams struct {
+	Common
+	Inventory    string // path of the file; "" for the built-in example
+	KeepaliveURL string
+	RetryAfter   time.Duration
+	LeaseGrace   time.Duration
+	Hangup       <-chan os.Signal // each reloads the inventory
+}
+
+// Allocator runs the allocator service until the context ends. A bad inventory is an error at once; a Redis that can't be
+// reached is waited for.
+func Allocator(ctx context.Context, p AllocatorParams) error {
+	registry, health := newRegistry(), api.NewHealth()
+	inv, err := openInventory(p.Inventory, registry, p.Log)
+	if err != nil {
+		return err
+	}
+	s := store.New(p.Redis, store.Options{Timeout: p.RedisTimeout, Grace: p.LeaseGrace, Registerer: registry})
+	registry.MustRegister(s.DeviceCollector(inv.current))
+	reaper := s.NewReaper(inv.current, p.Log)
+	handler := api.NewAllocator(api.AllocatorOptions{
+		Options: api.Options{Version: p.Version, Log: p.Log, Registry: registry, Health: health},
+		Store:   s, Inventory: inv.current, KeepaliveURL: p.KeepaliveURL, RetryAfter: p.RetryAfter,
+	})
+	prepare := func(ctx context.Context) error {
+		if err := checkStore(ctx, s, p.Log); err != nil {
+			return err
+		}
+		return reaper.Reconcile(ctx)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.serve(ctx, handler, health) })
+	g.Go(func() error { return inv.follow(ctx, p.Hangup) })
+	g.Go(func() error {
+		if err := start(ctx, health, p.Log, prepare); err != nil {
+			return stopped(ctx, err)
+		}
+		reaper.Run(ctx, inv.changed)
+		return nil
+	})
+	return g.Wait()
+}
+
+// Keepalive runs the keepalive service until the context ends.
+func Keepalive(ctx context.Context, p Common) error {
+	registry, health := newRegistry(), api.NewHealth()
+	s := store.New(p.Redis, store.Options{Timeout: p.RedisTimeout, Registerer: registry})
+	handler := api.NewKeepalive(api.KeepaliveOptions{
+		Options: api.Options{Version: p.Version, Log: p.Log, Registry: registry, Health: health},
+		Store:   s,
+	})
+	// A Redis that is reached but unfit is no obstacle: refusing keepalives would lose the leases that it only endangers.
+	prepare := func(ctx context.Context) error {
+		err := checkStore(ctx, s, p.Log)
+		if err != nil && !errors.Is(err, lease.ErrUnavailable) {
+			p.Log.Error(err.Error())
+			return nil
+		}
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.serve(ctx, handler, health) })
+	g.Go(func() error { return stopped(ctx, start(ctx, health, p.Log, prepare)) })
+	return g.Wait()
+}
+
+func (p Common) serve(ctx context.Context, h http.Handler, health *api.Health) error {
+	return api.Serve(ctx, p.Listener, h, health, p.ShutdownGrace, p.Log)
+}
+
+// stopped drops an error that is only the end of the context.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	return r
+}

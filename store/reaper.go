@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/automation-infra/automation-infra/lease"
+)
+
+const (
+	reapEvery      = time.Second      // how late an ended lease is noticed when nobody allocates
+	reconcileEvery = 30 * time.Second // how long a hand-made mess in the indexes lasts
+)
+
+// Reaper keeps Redis in order: it ends leases that are due and reconciles the inventory. Any number of them may run; none
+// has to, since locks expire by themselves and each allocation reaps first.
+type Reaper struct {
+	store     *Store
+	inventory func() *lease.Inventory
+	log       *slog.Logger
+	pools     map[string]*lease.Pool // all ever seen: one that left the inventory may have leases still
+	failing   bool
+}
+
+// NewReaper returns a Reaper for the inventory in force.
+func (s *Store) NewReaper(inventory func() *lease.Inventory, log *slog.Logger) *Reaper {
+	return &Reaper{store: s, inventory: inventory, log: log, pools: map[string]*lease.Pool{}}
+}
+
+// Run reaps and reconciles until the context ends, and reconciles at once when the inventory changed.
+func (r *Reaper) Run(ctx context.Context, changed <-chan struct{}) {
+	reap, reconcile := time.NewTicker(reapEvery), time.NewTicker(reconcileEvery)
+	defer reap.Stop()
+	defer reconcile.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+			err = r.Reconcile(ctx)
+		case <-reconcile.C:
+			err = r.Reconcile(ctx)
+		case <-reap.C:
+			err = r.reap(ctx)
+		}
+		r.report(ctx, err)
+	}
+}
+
+// Reconcile reconciles every pool of the inventory, and those that left it.
+func (r *Reaper) Reconcile(ctx context.Context) error {
+	inv := r.inventory()
+	for name := range r.pools {
+		r.pools[name] = &lease.Pool{Name: name}
+	}
+	for _, name := range inv.Pools() {
+		r.pools[name] = inv.Pool(name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.pools)) {
+		if err := r.store.Reconcile(ctx, r.pools[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reaper) reap(ctx context.Context) error {
+	for name := range r.pools {
+		for more := true; more; {
+			var err error
+			if more, err = r.store.Reap(ctx, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// report logs when an outage begins and when it is over, not every second of it.
+func (r *Reaper) report(ctx context.Context, err error) {
+	failing := err != nil && !errors.Is(ctx.Err(), context.Canceled)
+	switch {
+	case failing && !r.failing:
+		r.log.Error("reaping does not work; leases still end by themselves", "error", err)
+	case !failing && r.failing:
+		r.log.Info("reaping works again")
+	}
+	r.failing = failing
+}

@@ -1,0 +1,190 @@
+package store
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/automation-infra/automation-infra/lease"
+)
+
+// reply is what a script answered: {outcome, now, ended, …}.
+type reply struct {
+	script  string
+	outcome string
+	now     time.Time
+	ended   []endedLease
+	rest    []any
+}
+
+// endedLease is a lease that the script ended.
+type endedLease struct {
+	reason lease.Reason
+	held   time.Duration
+}
+
+func parseReply(script string, raw []any) (reply, error) {
+	r := reply{script: script}
+	if len(raw) < 3 {
+		return r, r.malformed(raw)
+	}
+	outcome, ok1 := raw[0].(string)
+	now, ok2 := raw[1].(int64)
+	ended, ok3 := raw[2].([]any)
+	if !ok1 || !ok2 || !ok3 {
+		return r, r.malformed(raw)
+	}
+	r.outcome, r.now, r.rest = outcome, time.UnixMilli(now).UTC(), raw[3:]
+	for i := 0; i+2 < len(ended); i += 3 {
+		held, err := integer(ended[i+2])
+		if err != nil {
+			return r, r.malformed(raw)
+		}
+		r.ended = append(r.ended, endedLease{lease.Reason(text(ended[i+1])), time.Duration(held) * time.Millisecond})
+	}
+	return r, nil
+}
+
+func (r reply) malformed(what any) error {
+	return &lease.Error{Code: lease.CodeInternal, Cause: fmt.Errorf("%s: malformed reply %v", r.script, what)}
+}
+
+// fault is the error of the outcomes that every script on one lease or device has.
+func (r reply) fault() error {
+	switch r.outcome {
+	case "not_found":
+		return &lease.Error{Code: lease.CodeNotFound, Message: "no such lease; it never was, or ended over an hour ago"}
+	case "ended":
+		ms, err := r.integer(1)
+		if err != nil {
+			return err
+		}
+		return lease.EndedError(lease.Reason(text(r.rest[0])), time.UnixMilli(ms).UTC())
+	}
+	return r.malformed(r.outcome)
+}
+
+func (r reply) noneFree(matching int) error {
+	maintenance, err := r.integer(0)
+	if err != nil {
+		return err
+	}
+	a := &lease.Availability{Matching: matching, Maintenance: int(maintenance), Now: r.now}
+	a.Leased = max(0, matching-a.Maintenance)
+	if end, err := r.integer(1); err == nil {
+		a.NextEnd = time.UnixMilli(end).UTC()
+	}
+	return lease.NoneFreeError(a)
+}
+
+func (r reply) renewal() (lease.Renewal, error) {
+	expire, err1 := r.integer(0)
+	deadline, err2 := r.integer(1)
+	ttl, err3 := r.integer(2)
+	if err1 != nil || err2 != nil || err3 != nil {
+		return lease.Renewal{}, r.malformed(r.rest)
+	}
+	return lease.Renewal{
+		Expire: time.UnixMilli(expire).UTC(), Deadline: time.UnixMilli(deadline).UTC(),
+		TTL: time.Duration(ttl) * time.Millisecond, Now: r.now,
+	}, nil
+}
+
+// lease reads the view at an index of the rest; lease.CodeNotFound when there is none.
+func (r reply) lease(at int, id lease.ID) (*lease.Lease, error) {
+	if at >= len(r.rest) || r.rest[at] == nil {
+		return nil, &lease.Error{Code: lease.CodeNotFound, Message: "no such lease; it never was, or ended over an hour ago"}
+	}
+	view, ok := r.rest[at].([]any)
+	if !ok || len(view) != 3 {
+		return nil, r.malformed(r.rest[at])
+	}
+	flat, _ := view[2].([]any)
+	h := hash{}
+	for i := 0; i+1 < len(flat); i += 2 {
+		h[text(flat[i])] = text(flat[i+1])
+	}
+	l := &lease.Lease{
+		ID: id, State: lease.State(h["state"]), Devices: strings.Fields(h["devices"]),
+		Holder: h["holder"], Purpose: h["purpose"], Link: h["link"], Fence: h.integer("fence"),
+		TTL: time.Duration(h.integer("ttl_ms")) * time.Millisecond, Create: h.time("create_ms"),
+		Deadline: h.time("deadline_ms"), Now: r.now,
+	}
+	due, _ := integer(view[0])
+	switch gone := lease.Reason(text(view[1])); {
+	case gone != "": // nobody has noticed yet
+		l.State, l.Ended = gone.State(), &lease.Ended{Reason: gone, Time: r.now}
+		if l.State == lease.StateExpired {
+			l.Ended.Time = time.UnixMilli(due).UTC()
+		}
+	case l.State == lease.StateActive:
+		l.Expire = time.UnixMilli(due - h.integer("grace_ms")).UTC()
+	default:
+		l.Ended = &lease.Ended{Reason: lease.Reason(h["ended_reason"]), Time: h.time("ended_ms")}
+	}
+	return l, nil
+}
+
+// device reads the device at an index of the rest.
+func (r reply) device(at int) (lease.DeviceStatus, error) {
+	if at >= len(r.rest) {
+		return lease.DeviceStatus{}, r.malformed(r.rest)
+	}
+	f, ok := r.rest[at].([]any)
+	if !ok {
+		return lease.DeviceStatus{}, r.malformed(r.rest[at])
+	}
+	f = append(f, make([]any, max(0, 7-len(f)))...) // RESP has no trailing nils
+	d := lease.DeviceStatus{
+		State: lease.DeviceFree, Maintenance: text(f[0]) == "maintenance", Note: text(f[1]),
+		LastLease: text(f[2]), Lease: text(f[4]), Holder: text(f[5]),
+	}
+	d.Grants, _ = integer(f[3])
+	if since, err := integer(f[6]); err == nil {
+		d.Since = time.UnixMilli(since).UTC()
+	}
+	switch {
+	case d.Lease != "":
+		d.State = lease.DeviceLeased
+	case d.Maintenance:
+		d.State = lease.DeviceMaintenance
+	}
+	return d, nil
+}
+
+// integer reads an integer at an index of the rest.
+func (r reply) integer(at int) (int64, error) {
+	if at >= len(r.rest) {
+		return 0, r.malformed(r.rest)
+	}
+	n, err := integer(r.rest[at])
+	if err != nil {
+		return 0, r.malformed(r.rest)
+	}
+	return n, nil
+}
+
+// hash is a Redis hash.
+type hash map[string]string
+
+func (h hash) integer(field string) int64 {
+	n, _ := strconv.ParseInt(h[field], 10, 64)
+	return n
+}
+
+func (h hash) time(field string) time.Time { return time.UnixMilli(h.integer(field)).UTC() }
+
+// text reads a string, "" for nil.
+func text(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+// integer reads a number that Redis sent as one or as text.
+func integer(v any) (int64, error) {
+	if n, ok := v.(int64); ok {
+		return n, nil
+	}
+	return strconv.ParseInt(text(v), 10, 64)
+}

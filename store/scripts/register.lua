@@ -1,0 +1,33 @@
+-- register: make devices of the inventory known, or known by a new class, and put right where the indexes disagree with
+-- their locks. A lease whose lock was removed by hand ends here.
+--
+-- ARGV   device, class; at most 128 pairs
+-- reply  {'registered', now, ended, devices that were new}
+local added = 0
+for i = 1, #ARGV, 2 do
+  local device, class = ARGV[i], ARGV[i + 1]
+  local f = redis.call('HMGET', DEVICE .. device, 'class', 'state', 'last_lease')
+  local old, state, last = f[1], f[2], f[3]
+  local since
+  if old and old ~= class then
+    since = redis.call('ZSCORE', FREE .. old, device) or redis.call('ZSCORE', MAINTENANCE .. old, device)
+    redis.call('ZREM', FREE .. old, device)
+    redis.call('ZREM', MAINTENANCE .. old, device)
+  end
+  if not state or state == 'removed' then
+    redis.call('HSET', DEVICE .. device, 'class', class, 'state', 'in_service')
+    redis.call('SADD', DEVICES, device)
+    added = added + 1
+  elseif old ~= class then
+    redis.call('HSET', DEVICE .. device, 'class', class)
+  end
+  if redis.call('EXISTS', LOCK .. device) == 1 then
+    redis.call('ZREM', FREE .. class, device)
+    redis.call('ZREM', MAINTENANCE .. class, device)
+  else
+    local lease = last and record(last)
+    if lease and lease.state == 'active' then finish(last, lease, lost(last, lease)) end
+    settle(device, since or nil)
+  end
+end
+return { 'registered', NOW, ended, added }

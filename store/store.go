@@ -1,0 +1,146 @@
+// Package store keeps leases in Redis. Every change is one Lua script, so any number of processes may use one Redis, and
+// every decision is made by Redis's clock. The keys are described at poolKeys, the scripts in scripts/*.lua.
+//
+// Errors are of type *lease.Error. An outage is never taken for an absence: whatever keeps Redis from answering is
+// lease.CodeUnavailable, within Options.Timeout.
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/automation-infra/automation-infra/lease"
+)
+
+// batch is how many things one script is given to look at; the same number stands in prelude.lua.
+const batch = 128
+
+// Options are the choices of a Store.
+type Options struct {
+	Timeout    time.Duration         // how long one call to Redis may take; 0 for 800 ms
+	Grace      time.Duration         // how long a lock outlives what its holder was told, so that the holder stops first
+	Registerer prometheus.Registerer // where metrics are registered; nil for nowhere
+}
+
+// Store is the leases, in Redis. It is safe for concurrent use.
+type Store struct {
+	rdb     redis.UniversalClient
+	timeout time.Duration
+	grace   time.Duration
+	scripts *scripts
+	metrics *metrics
+}
+
+// New returns a store that uses a Redis. The client should have ContextTimeoutEnabled, and MaxRetries -1, because a script
+// may have run though its reply was lost.
+func New(rdb redis.UniversalClient, o Options) *Store { return newStore(rdb, o, loadScripts()) }
+
+func newStore(rdb redis.UniversalClient, o Options, sc *scripts) *Store {
+	if o.Timeout == 0 {
+		o.Timeout = 800 * time.Millisecond
+	}
+	return &Store{rdb: rdb, timeout: o.Timeout, grace: o.Grace, scripts: sc, metrics: newMetrics(o.Registerer)}
+}
+
+// Ping says whether Redis answers.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.call(ctx, "ping", func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() })
+}
+
+// call runs one exchange with Redis under the store's timeout, and measures it.
+func (s *Store) call(ctx context.Context, operation string, exchange func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	start := time.Now()
+	err := classify(operation, exchange(ctx))
+	s.metrics.called(operation, time.Since(start), err)
+	return err
+}
+
+// run calls a script on a pool.
+func (s *Store) run(ctx context.Context, sc script, pool string, args ...any) (reply, error) {
+	var raw []any
+	err := s.call(ctx, sc.name, func(ctx context.Context) (err error) {
+		raw, err = sc.Run(ctx, s.rdb, poolKeys(pool), args...).Slice()
+		return err
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	r, err := parseReply(sc.name, raw)
+	if err != nil {
+		return reply{}, err
+	}
+	s.metrics.leasesEnded(pool, r.ended)
+	return r, nil
+}
+
+// Allocate grants a lease, or returns the one that the same id was granted before; granted tells which. The errors are
+// lease.CodeNoneFree; lease.CodeInvalid when the id was granted for another request; lease.CodeEnded when its lease is over.
+func (s *Store) Allocate(ctx context.Context, g lease.Grant) (l *lease.Lease, granted bool, err error) {
+	r := g.Request
+	args := []any{
+		g.ID.String(), r.Digest(), g.TTL.Milliseconds(), g.MaxHold.Milliseconds(), s.grace.Milliseconds(),
+		r.Holder, r.Purpose, r.Link, g.Demand.Device,
+	}
+	for _, class := range g.Demand.Classes {
+		args = append(args, class)
+	}
+	reply, err := s.run(ctx, s.scripts.allocate, g.ID.Pool(), args...)
+	if err != nil {
+		return nil, false, err
+	}
+	switch reply.outcome {
+	case "granted", "existing":
+		l, err := reply.lease(0, g.ID)
+		return l, reply.outcome == "granted", err
+	case "other_request":
+		return nil, false, lease.Invalid("Lease-Token", "this token already holds a lease for a different request; use a fresh token for each request")
+	case "none_free":
+		return nil, false, reply.noneFree(g.Demand.Matching)
+	}
+	return nil, false, reply.fault()
+}
+
+// Keepalive extends a lease to now + TTL, never past its deadline. The errors are lease.CodeNotFound and lease.CodeEnded.
+func (s *Store) Keepalive(ctx context.Context, id lease.ID) (lease.Renewal, error) {
+	reply, err := s.run(ctx, s.scripts.keepalive, id.Pool(), id.String())
+	if err != nil {
+		return lease.Renewal{}, err
+	}
+	if reply.outcome == "renewed" {
+		return reply.renewal()
+	}
+	return lease.Renewal{}, reply.fault()
+}
+
+// Release ends a lease because its holder returns it; again is no error. The errors are lease.CodeNotFound, and
+// lease.CodeEnded when it was over otherwise before.
+func (s *Store) Release(ctx context.Context, id lease.ID) error { return s.release(ctx, id, false) }
+
+// Retract takes a grant back as if it had never been, so that the same id can be granted again.
+func (s *Store) Retract(ctx context.Context, id lease.ID) error { return s.release(ctx, id, true) }
+
+func (s *Store) release(ctx context.Context, id lease.ID, retract bool) error {
+	reply, err := s.run(ctx, s.scripts.release, id.Pool(), id.String(), retract)
+	if err != nil {
+		return err
+	}
+	if reply.outcome == "released" {
+		return nil
+	}
+	return reply.fault()
+}
+
+// Reap ends leases of the pool that are due and forgets old ones; more tells that a batch was not enough.
+func (s *Store) Reap(ctx context.Context, pool string) (more bool, err error) {
+	reply, err := s.run(ctx, s.scripts.reap, pool)
+	if err != nil {
+		return false, err
+	}
+	n, err := reply.integer(0)
+	return n > 0, err
+}

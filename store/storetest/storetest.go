@@ -1,0 +1,83 @@
+// Package storetest gives tests a Redis of their own whose clock they move: an embedded one always, and a real
+// redis-server as well when TEST_REDIS names the program.
+package storetest
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// Redis is an empty Redis that one test has for itself.
+type Redis struct {
+	Client redis.UniversalClient
+	Addr   string
+
+	// Advance lets time pass for everything that is stored: keys expire, and recorded times lie that much further back.
+	// Nobody waits for it.
+	Advance func(d time.Duration)
+}
+
+// Each runs a test in parallel on every Redis there is.
+func Each(t *testing.T, test func(t *testing.T, r *Redis)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		test(t, Embedded(t))
+	})
+	if program := os.Getenv("TEST_REDIS"); program != "" {
+		t.Run("real", func(t *testing.T) {
+			t.Parallel()
+			test(t, Real(t, program))
+		})
+	}
+}
+
+// Embedded starts an embedded Redis.
+func Embedded(t testing.TB) *Redis {
+	t.Helper()
+	m := miniredis.NewMiniRedis()
+	now := time.Now().Truncate(time.Millisecond)
+	m.SetTime(now)
+	m.ClockTTL(true)
+	if err := m.Start(); err != nil {
+		t.Fatalf("start embedded Redis: %v", err)
+	}
+	t.Cleanup(m.Close)
+	return &Redis{Client: Client(t, m.Addr()), Addr: m.Addr(), Advance: func(d time.Duration) {
+		now = now.Add(d)
+		m.SetTime(now)
+	}}
+}
+
+// Client connects to a Redis as the services do.
+func Client(t testing.TB, addr string) *redis.Client {
+	t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1})
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
+			t.Errorf("close Redis client: %v", err)
+		}
+	})
+	return c
+}
+
+//go:embed advance.lua
+var advance string
+
+// advanceReal moves everything stored back in time, since the clock of a real Redis can't be moved forward.
+func advanceReal(t testing.TB, c redis.UniversalClient) func(time.Duration) {
+	return func(d time.Duration) {
+		t.Helper()
+		if err := c.Eval(context.Background(), advance, nil, d.Milliseconds()).Err(); err != nil {
+			t.Fatalf("advance: %v", err)
+		}
+	}
+}

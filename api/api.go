@@ -80,7 +80,7 @@ func humaConfig(title, description, version string) huma.Config {
 		"json":                              strictJSON, // application/…+json
 		"application/x-www-form-urlencoded": strictJSON, // what `curl -d '{…}'` says it sends
 	}
-	c.Transformers = []huma.Transformer{explain}
+	c.Transformers = []huma.Transformer{explain(c.Components.Schemas)}
 	return c
 }
 

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -49,8 +51,8 @@ type leaseRequest struct {
 	Pool           string `json:"pool,omitempty" maxLength:"64" pattern:"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$" doc:"Default: default"`
 	Selector       string `json:"selector,omitempty" maxLength:"1024" example:"model=rpi4,arch!=arm" doc:"A Kubernetes label selector; default: every device"`
 	Name           string `json:"name,omitempty" maxLength:"64" pattern:"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$" doc:"This one device"`
-	TTLSeconds     int64  `json:"ttl_seconds,omitempty" minimum:"3" maximum:"2592000" doc:"How long the lease lives without keepalive; default: the pool's"`
-	MaxHoldSeconds int64  `json:"max_hold_seconds,omitempty" minimum:"3" maximum:"2592000" doc:"How long it lives with keepalives; default, and most: the pool's"`
+	TTLSeconds     int64  `json:"ttl_seconds,omitempty" minimum:"3" doc:"How long the lease lives without keepalive; default: the pool's"`
+	MaxHoldSeconds int64  `json:"max_hold_seconds,omitempty" minimum:"3" doc:"How long it lives with keepalives; default, and most: the pool's"`
 	Holder         string `json:"holder,omitempty" maxLength:"128" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Who"`
 	Purpose        string `json:"purpose,omitempty" maxLength:"256" pattern:"^[^\\x00-\\x1f\\x7f]*$" doc:"Why"`
 	Link           string `json:"link,omitempty" maxLength:"2048" pattern:"^https?://[^\\x00-\\x20\\x7f]+$" doc:"Where, such as the URL of a job"`
@@ -93,10 +95,15 @@ func (in *allocateInput) request() lease.Request {
 	}
 	b := in.Body
 	return lease.Request{
-		Pool: cmpOr(b.Pool, lease.DefaultPool), Selector: b.Selector, Name: b.Name,
-		TTL: time.Duration(b.TTLSeconds) * time.Second, MaxHold: time.Duration(b.MaxHoldSeconds) * time.Second,
+		Pool: cmp.Or(b.Pool, lease.DefaultPool), Selector: b.Selector, Name: b.Name,
+		TTL: duration(b.TTLSeconds), MaxHold: duration(b.MaxHoldSeconds),
 		Holder: b.Holder, Purpose: b.Purpose, Link: b.Link,
 	}
+}
+
+// duration turns seconds of a client into a duration, the longest there is for more than that.
+func duration(seconds int64) time.Duration {
+	return time.Duration(min(seconds, int64(math.MaxInt64/time.Second))) * time.Second
 }
 
 // grant asks the store. A device that only another replica's newer inventory has is given back: without its connection

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 	"github.com/gin-gonic/gin"
 
 	"github.com/automation-infra/automation-infra/lease"
@@ -148,26 +150,27 @@ func codeOf(status int) lease.Code {
 	return lease.CodeInvalid
 }
 
-// explain turns huma's own errors, which are about the request, into problems that say what is allowed.
-func explain(ctx huma.Context, _ string, v any) (any, error) {
-	m, ok := v.(*huma.ErrorModel)
-	if !ok {
-		return v, nil
-	}
-	p := newProblem(m.Status, codeOf(m.Status), m.Detail)
-	for _, d := range m.Errors {
-		field := fieldOf(d.Location)
-		message := d.Message
-		if allowed := allowedInstead(ctx.Operation(), d); allowed != "" {
-			message += "; allowed: " + allowed
+// explain returns what turns huma's own errors, which are about the request, into problems that say what is allowed.
+func explain(schemas huma.Registry) huma.Transformer {
+	return func(ctx huma.Context, _ string, v any) (any, error) {
+		m, ok := v.(*huma.ErrorModel)
+		if !ok {
+			return v, nil
 		}
-		p.Errors = append(p.Errors, FieldError{field, message})
+		p := newProblem(m.Status, codeOf(m.Status), m.Detail)
+		for _, d := range m.Errors {
+			message := d.Message
+			if allowed := allowedInstead(schemas, ctx.Operation(), d); allowed != "" {
+				message += "; allowed: " + allowed
+			}
+			p.Errors = append(p.Errors, FieldError{fieldOf(d.Location), message})
+		}
+		slices.SortFunc(p.Errors, func(a, b FieldError) int { return strings.Compare(a.Field, b.Field) })
+		if len(p.Errors) > 0 {
+			p.Detail = strings.Join(sentences(p.Errors), "; ")
+		}
+		return p, nil
 	}
-	slices.SortFunc(p.Errors, func(a, b FieldError) int { return strings.Compare(a.Field, b.Field) })
-	if len(p.Errors) > 0 {
-		p.Detail = strings.Join(sentences(p.Errors), "; ")
-	}
-	return p, nil
 }
 
 // fieldOf is what a client calls a place that huma names: "ttl_seconds" for "body.ttl_seconds".
@@ -188,32 +191,27 @@ func sentences(errs []FieldError) []string {
 }
 
 // allowedInstead lists the names that a request might have meant by one that it must not use.
-func allowedInstead(op *huma.Operation, d *huma.ErrorDetail) string {
-	switch place, _, _ := strings.Cut(d.Location, "."); {
-	case place == "query" && strings.HasPrefix(d.Message, "unknown"):
-		var names []string
+func allowedInstead(schemas huma.Registry, op *huma.Operation, d *huma.ErrorDetail) string {
+	if !strings.HasPrefix(d.Message, "unknown") && d.Message != validation.MsgUnexpectedProperty {
+		return ""
+	}
+	var names []string
+	switch place, _, _ := strings.Cut(d.Location, "."); place {
+	case "query":
 		for _, p := range op.Parameters {
 			if p.In == "query" {
 				names = append(names, p.Name)
 			}
 		}
-		return cmpOr(strings.Join(names, ", "), "none")
-	case place == "body" && (strings.HasPrefix(d.Message, "unexpected") || strings.HasPrefix(d.Message, "unknown")):
-		return strings.Join(bodyFields(op), ", ")
+	case "body":
+		schema := op.RequestBody.Content["application/json"].Schema
+		if schema.Ref != "" {
+			schema = schemas.SchemaFromRef(schema.Ref)
+		}
+		names = slices.Collect(maps.Keys(schema.Properties))
 	}
-	return ""
-}
-
-func cmpOr(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
-func bodyFields(op *huma.Operation) []string {
-	schema := op.RequestBody.Content["application/json"].Schema
-	return slices.Sorted(maps.Keys(schema.Properties))
+	slices.Sort(names)
+	return cmp.Or(strings.Join(names, ", "), "none")
 }
 
 func newAvailability(a *lease.Availability) *availability {

@@ -54,27 +54,19 @@ func newLab(t *testing.T, r *storetest.Redis) *lab {
 	registry.MustRegister(l.store.DeviceCollector(l.current))
 	l.reconcile()
 	l.health.SetReady()
-	l.allocator = l.serve(func(base string) http.Handler {
-		return api.NewAllocator(api.AllocatorOptions{
-			Options: api.Options{Version: "test", Log: log, Registry: registry, Health: l.health},
-			Store:   l.store, Inventory: l.current, KeepaliveURL: l.keepaliveURL(log), RetryAfter: 20 * time.Second,
-		})
-	})
+	l.keepalive = l.serve(api.NewKeepalive(api.KeepaliveOptions{
+		Options: api.Options{Version: "test", Log: log, Registry: prometheus.NewRegistry(), Health: l.health},
+		Store:   l.store,
+	}))
+	l.allocator = l.serve(api.NewAllocator(api.AllocatorOptions{
+		Options: api.Options{Version: "test", Log: log, Registry: registry, Health: l.health},
+		Store:   l.store, Inventory: l.current, KeepaliveURL: l.keepalive, RetryAfter: 20 * time.Second,
+	}))
 	return l
 }
 
-// keepaliveURL starts the keepalive service, which has a registry of its own as in life.
-func (l *lab) keepaliveURL(log *slog.Logger) string {
-	l.keepalive = l.serve(func(string) http.Handler {
-		return api.NewKeepalive(api.KeepaliveOptions{
-			Options: api.Options{Version: "test", Log: log, Registry: prometheus.NewRegistry(), Health: l.health}, Store: l.store,
-		})
-	})
-	return l.keepalive
-}
-
-func (l *lab) serve(handler func(base string) http.Handler) string {
-	s := httptest.NewServer(handler(""))
+func (l *lab) serve(h http.Handler) string {
+	s := httptest.NewServer(h)
 	l.t.Cleanup(s.Close)
 	return s.URL
 }

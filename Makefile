@@ -18,7 +18,7 @@ run: ## run both services over an embedded Redis, on localhost:8080 and :7080
 
 .PHONY: build
 build: ## build the programs into bin/
-	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
+	$(GO) build -trimpath -tags nomsgpack -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
 
 .PHONY: test
 test: ## run the tests on an embedded Redis

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"regexp"
 	"runtime/debug"
 	"time"
@@ -44,11 +46,20 @@ func observe(log *slog.Logger, m *httpMetrics) gin.HandlerFunc {
 			slog.String("method", method(c.Request.Method)), slog.String("route", route), slog.Int("status", status),
 			slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("remote", c.Request.RemoteAddr),
 		}
-		if id, err := lease.ParseID(c.Param("id")); err == nil {
-			attrs = append(attrs, slog.String("lease_id", id.String()))
+		if id := leaseID(c); id != "" {
+			attrs = append(attrs, slog.String("lease_id", id))
 		}
 		log.LogAttrs(c.Request.Context(), accessLevel(route), "request", attrs...)
 	}
+}
+
+// leaseID is the lease that a request is about, or made; "" for none.
+func leaseID(c *gin.Context) string {
+	id, err := lease.ParseID(cmp.Or(c.Param("id"), path.Base(c.Writer.Header().Get("Location"))))
+	if err != nil {
+		return ""
+	}
+	return id.String()
 }
 
 // accessLevel keeps probes and scrapes out of the log.

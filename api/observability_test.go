@@ -25,7 +25,8 @@ func TestAccessLog(t *testing.T) {
 			route, _ := entry["route"].(string)
 			lines[route] = entry
 		}
-		if e := lines["/v1/leases"]; e["request_id"] != "job-17" || e["status"] != 201.0 || e["method"] != "POST" || e["duration_ms"] == nil {
+		if e := lines["/v1/leases"]; e["request_id"] != "job-17" || e["status"] != 201.0 || e["method"] != "POST" ||
+			e["duration_ms"] == nil || e["lease_id"] != granted.str("id") {
 			t.Errorf("access line: %v", e)
 		}
 		if e := lines["/v1/leases/:id/keepalive"]; e["lease_id"] != granted.str("id") || e["request_id"] == "" {

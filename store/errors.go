@@ -30,7 +30,7 @@ func classify(operation string, err error) error {
 	}
 	return &lease.Error{
 		Code: lease.CodeUnavailable, Cause: cause,
-		Message: "the lease store does not answer; whether the change was made is unknown, so try again with the same token",
+		Message: "the lease store does not answer; try again, an allocation with the same token since it may have been made",
 	}
 }
 

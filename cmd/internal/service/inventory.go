@@ -2,13 +2,14 @@ package service
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"os"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/automation-infra/automation-infra/config"
 	"github.com/automation-infra/automation-infra/lease"
@@ -21,14 +22,16 @@ type inventory struct {
 	inForce atomic.Pointer[lease.Inventory]
 	changed chan struct{} // holds one element after a change
 	fresh   prometheus.Gauge
+	watcher *config.Watcher // nil when there is no file, or it can't be watched
 }
 
-// openInventory reads the inventory; a bad file is an error that lists every mistake.
+// openInventory reads the inventory; a bad file is an error that lists every mistake. From then on changes are noticed.
 func openInventory(path string, reg prometheus.Registerer, log *slog.Logger) (*inventory, error) {
 	i := &inventory{path: path, log: log, changed: make(chan struct{}, 1)}
+	i.openWatcher()
 	inv, err := i.read()
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return nil, errors.Join(err, i.close())
 	}
 	i.inForce.Store(inv)
 	i.fresh = promauto.With(reg).NewGauge(prometheus.GaugeOpts{
@@ -65,29 +68,52 @@ func (i *inventory) reload() {
 	}
 }
 
-// follow reloads when the file changes, and on each hang-up signal, until the context ends.
-func (i *inventory) follow(ctx context.Context, hangup <-chan os.Signal) error {
+func (i *inventory) openWatcher() {
 	if i.path == "" {
+		return
+	}
+	var err error
+	if i.watcher, err = config.NewWatcher(i.path); err != nil {
+		i.log.Error("inventory is not watched; send SIGHUP after changes", "file", i.path, "error", err)
+	}
+}
+
+func (i *inventory) close() error {
+	if i.watcher == nil {
 		return nil
 	}
+	return i.watcher.Close()
+}
+
+// follow reloads when the file changes, and on each hang-up signal, until the context ends.
+func (i *inventory) follow(ctx context.Context, hangup <-chan os.Signal) error {
 	wake := make(chan struct{}, 1)
-	watched := make(chan error, 1)
-	go func() {
-		watched <- config.Watch(ctx, i.path, func() {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return i.watch(ctx, wake) })
+	g.Go(func() error {
+		for {
 			select {
-			case wake <- struct{}{}:
-			default:
+			case <-wake:
+				i.reload()
+			case <-hangup:
+				i.reload()
+			case <-ctx.Done():
+				return nil
 			}
-		})
-	}()
-	for {
-		select {
-		case <-wake:
-			i.reload()
-		case <-hangup:
-			i.reload()
-		case err := <-watched:
-			return err
 		}
+	})
+	return g.Wait()
+}
+
+// watch sends when the file changes, until the context ends.
+func (i *inventory) watch(ctx context.Context, wake chan<- struct{}) error {
+	if i.watcher == nil {
+		return nil
 	}
+	return i.watcher.Run(ctx, func() {
+		select {
+		case wake <- struct{}{}:
+		default: // a reload is due already
+		}
+	})
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/automation-infra/automation-infra/api"
+	"github.com/automation-infra/automation-infra/config"
 	"github.com/automation-infra/automation-infra/lease"
 	"github.com/automation-infra/automation-infra/store"
 )
@@ -33,11 +34,9 @@ type Common struct {
 // AllocatorParams are what the allocator service needs to run.
 type AllocatorParams struct {
 	Common
-	Inventory    string // path of the file; "" for the built-in example
-	KeepaliveURL string
-	RetryAfter   time.Duration
-	LeaseGrace   time.Duration
-	Hangup       <-chan os.Signal // each reloads the inventory
+	config.Leasing
+	Inventory string           // path of the file; "" for the built-in example
+	Hangup    <-chan os.Signal // each reloads the inventory
 }
 
 // Allocator runs the allocator service until the context ends. A bad inventory is an error at once; a Redis that can't be
@@ -65,10 +64,9 @@ func Allocator(ctx context.Context, p AllocatorParams) error {
 	g.Go(func() error { return p.serve(ctx, handler, health) })
 	g.Go(func() error { return inv.follow(ctx, p.Hangup) })
 	g.Go(func() error {
-		if err := start(ctx, health, p.Log, prepare); err != nil {
-			return stopped(ctx, err)
+		if start(ctx, health, p.Log, prepare) {
+			reaper.Run(ctx, inv.changed)
 		}
-		reaper.Run(ctx, inv.changed)
 		return nil
 	})
 	return g.Wait()
@@ -85,28 +83,25 @@ func Keepalive(ctx context.Context, p Common) error {
 	// A Redis that is reached but unfit is no obstacle: refusing keepalives would lose the leases that it only endangers.
 	prepare := func(ctx context.Context) error {
 		err := checkStore(ctx, s, p.Log)
-		if err != nil && !errors.Is(err, lease.ErrUnavailable) {
-			p.Log.Error(err.Error())
-			return nil
+		if errors.Is(err, lease.ErrUnavailable) {
+			return err
 		}
-		return err
+		if err != nil {
+			p.Log.Error("this Redis is not fit for leases", "error", err)
+		}
+		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.serve(ctx, handler, health) })
-	g.Go(func() error { return stopped(ctx, start(ctx, health, p.Log, prepare)) })
+	g.Go(func() error {
+		start(ctx, health, p.Log, prepare)
+		return nil
+	})
 	return g.Wait()
 }
 
 func (p Common) serve(ctx context.Context, h http.Handler, health *api.Health) error {
 	return api.Serve(ctx, p.Listener, h, health, p.ShutdownGrace, p.Log)
-}
-
-// stopped drops an error that is only the end of the context.
-func stopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 func newRegistry() *prometheus.Registry {

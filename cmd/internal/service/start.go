@@ -14,8 +14,8 @@ import (
 )
 
 // start prepares a service until that succeeds, more and more patiently, and then says that it is ready. Meanwhile
-// /readyz says why it is not.
-func start(ctx context.Context, health *api.Health, log *slog.Logger, prepare func(context.Context) error) error {
+// /readyz says why it is not. It returns false when the context ended before.
+func start(ctx context.Context, health *api.Health, log *slog.Logger, prepare func(context.Context) error) (ready bool) {
 	attempt := func() (struct{}, error) {
 		err := prepare(ctx)
 		if err != nil {
@@ -30,11 +30,11 @@ func start(ctx context.Context, health *api.Health, log *slog.Logger, prepare fu
 			log.Error("not ready", "error", err, "retry_in", next.Round(time.Millisecond).String())
 		}))
 	if err != nil {
-		return err // the context ended
+		return false
 	}
 	health.SetReady()
 	log.Info("ready")
-	return nil
+	return true
 }
 
 // reason is what an error may say in public.

@@ -1,0 +1,62 @@
+package service
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/automation-infra/automation-infra/api"
+	"github.com/automation-infra/automation-infra/config"
+)
+
+// Main runs a program until it ends or is told to: SIGINT and SIGTERM end the context, an error is one line on stderr and
+// exit code 1.
+func Main(name string, run func(context.Context) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
+
+// NewLogger returns the log of a process.
+func NewLogger(c config.Log, out io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "text" {
+		return slog.New(api.LogHandler(slog.NewTextHandler(out, options)))
+	}
+	return slog.New(api.LogHandler(slog.NewJSONHandler(out, options)))
+}
+
+// Connect returns a client of the configured Redis. It connects when it is used, so a Redis that is down is no error here.
+func Connect(c config.Redis, log *slog.Logger) redis.UniversalClient {
+	redis.SetLogger(redisLogger{log})
+	o := &redis.UniversalOptions{
+		Addrs: c.Addrs, MasterName: c.MasterName, DB: c.DB, Username: c.Username, Password: string(c.Password),
+		ContextTimeoutEnabled: true, // else a hung Redis holds requests for its own time-outs
+		MaxRetries:            -1,   // a script may have run though its reply was lost
+		DialerRetries:         1,
+		DialTimeout:           c.Timeout,
+	}
+	if c.TLS {
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return redis.NewUniversalClient(o)
+}
+
+// redisLogger takes what go-redis says about its connections into our log. The calls that fail report themselves.
+type redisLogger struct{ log *slog.Logger }
+
+// Printf implements go-redis's logger.
+func (l redisLogger) Printf(ctx context.Context, format string, args ...any) {
+	l.log.DebugContext(ctx, fmt.Sprintf(format, args...))
+}

@@ -44,8 +44,7 @@ type allocator struct {
 
 // NewAllocator returns the allocator service: leases and devices under /v1. Until its Health is ready it answers 503.
 func NewAllocator(o AllocatorOptions) http.Handler {
-	o.Options.Store = o.Store
-	s := newService("Lease allocator", allocatorDescription, o.Options)
+	s := newService("Lease allocator", allocatorDescription, o.Store, o.Options)
 	s.errors.retryAfter = o.RetryAfter
 	f := promauto.With(o.Registry)
 	a := &allocator{

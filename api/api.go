@@ -30,7 +30,6 @@ type Options struct {
 	Log      *slog.Logger         // for access lines and the causes of errors
 	Registry *prometheus.Registry // served at /metrics; both the service's and the store's metrics go there
 	Health   *Health              // served at /readyz
-	Store    Pinger               // asked by /readyz
 }
 
 // service is a Gin engine with what both services have: health, metrics, documentation and problem errors.
@@ -40,7 +39,7 @@ type service struct {
 	errors *errorWriter
 }
 
-func newService(title, description string, o Options) *service {
+func newService(title, description string, store Pinger, o Options) *service {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
@@ -54,7 +53,7 @@ func newService(title, description string, o Options) *service {
 		ew.respond(c, http.StatusMethodNotAllowed, "this path does not take "+c.Request.Method+", but "+c.Writer.Header().Get("Allow"))
 	})
 	engine.GET("/livez", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"alive": true}) })
-	engine.GET("/readyz", o.Health.handler(o.Store))
+	engine.GET("/readyz", o.Health.handler(store))
 	engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{})))
 	documentation(engine, title)
 	s := &service{engine: engine, errors: ew}

@@ -32,8 +32,7 @@ type keepalive struct {
 
 // NewKeepalive returns the keepalive service.
 func NewKeepalive(o KeepaliveOptions) http.Handler {
-	o.Options.Store = o.Store
-	s := newService("Lease keepalive", "Extends leases: call a lease's keepalive_url every keepalive_interval_seconds.", o.Options)
+	s := newService("Lease keepalive", "Extends leases: call a lease's keepalive_url every keepalive_interval_seconds.", o.Store, o.Options)
 	k := &keepalive{store: o.Store, results: promauto.With(o.Registry).NewCounterVec(prometheus.CounterOpts{
 		Name: "lease_keepalives_total", Help: "Keepalives, by how they ended: ok, or the code of the error.",
 	}, []string{"result"})}

@@ -1,22 +1,17 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"net/http"
 	"reflect"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/validation"
 	"github.com/gin-gonic/gin"
 
 	"github.com/automation-infra/automation-infra/lease"
@@ -148,70 +143,6 @@ func codeOf(status int) lease.Code {
 		return lease.CodeInternal
 	}
 	return lease.CodeInvalid
-}
-
-// explain returns what turns huma's own errors, which are about the request, into problems that say what is allowed.
-func explain(schemas huma.Registry) huma.Transformer {
-	return func(ctx huma.Context, _ string, v any) (any, error) {
-		m, ok := v.(*huma.ErrorModel)
-		if !ok {
-			return v, nil
-		}
-		p := newProblem(m.Status, codeOf(m.Status), m.Detail)
-		for _, d := range m.Errors {
-			message := d.Message
-			if allowed := allowedInstead(schemas, ctx.Operation(), d); allowed != "" {
-				message += "; allowed: " + allowed
-			}
-			p.Errors = append(p.Errors, FieldError{fieldOf(d.Location), message})
-		}
-		slices.SortFunc(p.Errors, func(a, b FieldError) int { return strings.Compare(a.Field, b.Field) })
-		if len(p.Errors) > 0 {
-			p.Detail = strings.Join(sentences(p.Errors), "; ")
-		}
-		return p, nil
-	}
-}
-
-// fieldOf is what a client calls a place that huma names: "ttl_seconds" for "body.ttl_seconds".
-func fieldOf(location string) string {
-	_, field, nested := strings.Cut(location, ".")
-	if !nested {
-		return location
-	}
-	return field
-}
-
-func sentences(errs []FieldError) []string {
-	all := make([]string, len(errs))
-	for i, e := range errs {
-		all[i] = e.Field + ": " + e.Message
-	}
-	return all
-}
-
-// allowedInstead lists the names that a request might have meant by one that it must not use.
-func allowedInstead(schemas huma.Registry, op *huma.Operation, d *huma.ErrorDetail) string {
-	if !strings.HasPrefix(d.Message, "unknown") && d.Message != validation.MsgUnexpectedProperty {
-		return ""
-	}
-	var names []string
-	switch place, _, _ := strings.Cut(d.Location, "."); place {
-	case "query":
-		for _, p := range op.Parameters {
-			if p.In == "query" {
-				names = append(names, p.Name)
-			}
-		}
-	case "body":
-		schema := op.RequestBody.Content["application/json"].Schema
-		if schema.Ref != "" {
-			schema = schemas.SchemaFromRef(schema.Ref)
-		}
-		names = slices.Collect(maps.Keys(schema.Properties))
-	}
-	slices.Sort(names)
-	return cmp.Or(strings.Join(names, ", "), "none")
 }
 
 func newAvailability(a *lease.Availability) *availability {

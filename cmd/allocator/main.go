@@ -4,10 +4,6 @@ package main
 
 import (
 	"context"
-	"net"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/automation-infra/automation-infra/cmd/internal/service"
 	"github.com/automation-infra/automation-infra/config"
@@ -22,20 +18,10 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := service.NewLogger(c.Log, os.Stdout)
-	rdb := service.Connect(c.Redis, log)
-	defer func() { _ = rdb.Close() }()
-	var listen net.ListenConfig
-	l, err := listen.Listen(ctx, "tcp", c.AllocatorAddr)
+	common, err := service.Open(ctx, version, c.AllocatorAddr, c.Redis, c.Process)
 	if err != nil {
 		return err
 	}
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	return service.Allocator(ctx, service.AllocatorParams{
-		Common: service.Common{
-			Version: version, Listener: l, Redis: rdb, RedisTimeout: c.Redis.Timeout, ShutdownGrace: c.ShutdownGrace, Log: log,
-		},
-		Inventory: c.Inventory, Leasing: c.Leasing, Hangup: hangup,
-	})
+	defer common.Close()
+	return service.Allocator(ctx, service.AllocatorParams{Common: common, Leasing: c.Leasing, Inventory: c.Inventory})
 }

@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"net"
-	"os"
 
 	"github.com/automation-infra/automation-infra/cmd/internal/service"
 	"github.com/automation-infra/automation-infra/config"
@@ -20,15 +18,10 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := service.NewLogger(c.Log, os.Stdout)
-	rdb := service.Connect(c.Redis, log)
-	defer func() { _ = rdb.Close() }()
-	var listen net.ListenConfig
-	l, err := listen.Listen(ctx, "tcp", c.KeepaliveAddr)
+	common, err := service.Open(ctx, version, c.KeepaliveAddr, c.Redis, c.Process)
 	if err != nil {
 		return err
 	}
-	return service.Keepalive(ctx, service.Common{
-		Version: version, Listener: l, Redis: rdb, RedisTimeout: c.Redis.Timeout, ShutdownGrace: c.ShutdownGrace, Log: log,
-	})
+	defer common.Close()
+	return service.Keepalive(ctx, common)
 }

@@ -5,11 +5,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/alicebob/miniredis/v2"
 	"golang.org/x/sync/errgroup"
@@ -27,42 +24,30 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := service.NewLogger(c.Log, os.Stdout)
 	embedded := miniredis.NewMiniRedis()
 	embedded.ClockTTL(true)
 	if err := embedded.StartAddr(c.EmbeddedRedisAddr); err != nil {
 		return fmt.Errorf("embedded Redis: %w", err)
 	}
 	defer embedded.Close()
-	var listen net.ListenConfig
-	allocator, err := listen.Listen(ctx, "tcp", c.AllocatorAddr)
+	redis := config.Redis{Addrs: []string{embedded.Addr()}}
+	allocator, err := service.Open(ctx, version, c.AllocatorAddr, redis, c.Process)
 	if err != nil {
 		return err
 	}
-	keepalive, err := listen.Listen(ctx, "tcp", c.KeepaliveAddr)
+	defer allocator.Close()
+	keepalive, err := service.Open(ctx, version, c.KeepaliveAddr, redis, c.Process)
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(os.Stderr, banner(allocator.Addr(), keepalive.Addr(), embedded.Addr()))
-	return serve(ctx, c, log, embedded.Addr(), allocator, keepalive)
-}
-
-// serve runs both services until the context ends or one of them fails.
-func serve(ctx context.Context, c config.Standalone, log *slog.Logger, redisAddr string, allocator, keepalive net.Listener) error {
-	rdb := service.Connect(config.Redis{Addrs: []string{redisAddr}}, log)
-	defer func() { _ = rdb.Close() }()
-	common := func(name string, l net.Listener) service.Common {
-		return service.Common{Version: version, Listener: l, Redis: rdb, ShutdownGrace: c.ShutdownGrace, Log: log.With("service", name)}
-	}
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
+	defer keepalive.Close()
+	allocator.Log, keepalive.Log = allocator.Log.With("service", "allocator"), keepalive.Log.With("service", "keepalive")
+	fmt.Fprint(os.Stderr, banner(allocator.Listener.Addr(), keepalive.Listener.Addr(), embedded.Addr()))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return service.Allocator(ctx, service.AllocatorParams{
-			Common: common("allocator", allocator), Inventory: c.Inventory, Leasing: c.Leasing, Hangup: hangup,
-		})
+		return service.Allocator(ctx, service.AllocatorParams{Common: allocator, Leasing: c.Leasing, Inventory: c.Inventory})
 	})
-	g.Go(func() error { return service.Keepalive(ctx, common("keepalive", keepalive)) })
+	g.Go(func() error { return service.Keepalive(ctx, keepalive) })
 	return g.Wait()
 }
 

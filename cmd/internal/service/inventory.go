@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/signal"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -86,7 +88,10 @@ func (i *inventory) close() error {
 }
 
 // follow reloads when the file changes, and on each hang-up signal, until the context ends.
-func (i *inventory) follow(ctx context.Context, hangup <-chan os.Signal) error {
+func (i *inventory) follow(ctx context.Context) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	wake := make(chan struct{}, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return i.watch(ctx, wake) })

@@ -31,12 +31,27 @@ type Common struct {
 	Log           *slog.Logger
 }
 
+// Open prepares what a service needs to run, from its configuration. A Redis that is down is no error here. Close it after.
+func Open(ctx context.Context, version, addr string, r config.Redis, p config.Process) (Common, error) {
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return Common{}, err
+	}
+	log := NewLogger(p.Log, os.Stdout)
+	return Common{
+		Version: version, Listener: l, Redis: Connect(r, log), RedisTimeout: r.Timeout, ShutdownGrace: p.ShutdownGrace, Log: log,
+	}, nil
+}
+
+// Close disconnects from Redis.
+func (c Common) Close() { _ = c.Redis.Close() }
+
 // AllocatorParams are what the allocator service needs to run.
 type AllocatorParams struct {
 	Common
 	config.Leasing
-	Inventory string           // path of the file; "" for the built-in example
-	Hangup    <-chan os.Signal // each reloads the inventory
+	Inventory string // path of the file, reloaded on change and SIGHUP; "" for the built-in example
 }
 
 // Allocator runs the allocator service until the context ends. A bad inventory is an error at once; a Redis that can't be
@@ -62,7 +77,7 @@ func Allocator(ctx context.Context, p AllocatorParams) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.serve(ctx, handler, health) })
-	g.Go(func() error { return inv.follow(ctx, p.Hangup) })
+	g.Go(func() error { return inv.follow(ctx) })
 	g.Go(func() error {
 		if start(ctx, health, p.Log, prepare) {
 			reaper.Run(ctx, inv.changed)

@@ -2,14 +2,11 @@ package api_test
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -227,35 +224,8 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	}
 }
 
-// FuzzAllocate holds that no body gets a server error, or a lease that its request did not describe.
-func FuzzAllocate(f *testing.F) {
-	for _, seed := range []string{`{}`, `{"pool":"default","selector":"a in (b)"}`, `{"ttl_seconds":1e3}`, "\xff", `{"a":{"b":[null]}}`, ``} {
-		f.Add(seed, strings.Repeat("t", 32))
-	}
-	handler := api.NewAllocator(api.AllocatorOptions{
-		Options: api.Options{Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Health: ready()},
-		Store:   refusing{}, Inventory: exampleInventory, RetryAfter: time.Second,
-	})
-	f.Fuzz(func(t *testing.T, body, token string) {
-		r := httptest.NewRequest("POST", "/v1/leases", strings.NewReader(body))
-		r.Header.Set("Lease-Token", token)
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, r)
-		if w.Code >= 500 && w.Code != http.StatusServiceUnavailable {
-			t.Errorf("status %d for %q: %s", w.Code, body, w.Body)
-		}
-	})
-}
-
 func ready() *api.Health {
 	h := api.NewHealth()
 	h.SetReady()
 	return h
-}
-
-// refusing is a store that is always down.
-type refusing struct{ api.Allocator }
-
-func (refusing) Allocate(context.Context, lease.Grant) (*lease.Lease, bool, error) {
-	return nil, false, &lease.Error{Code: lease.CodeUnavailable}
 }

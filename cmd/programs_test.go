@@ -108,6 +108,12 @@ func (p *program) signal(s os.Signal) {
 // said waits for a line of the log with this message, and returns it.
 func (p *program) said(message string) map[string]any {
 	p.t.Helper()
+	return p.saidTimes(message, 1)
+}
+
+// saidTimes waits for the nth line of the log with this message, and returns it.
+func (p *program) saidTimes(message string, n int) map[string]any {
+	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
 	for next := 0; ; {
@@ -117,7 +123,10 @@ func (p *program) said(message string) map[string]any {
 			if err := json.Unmarshal([]byte(all[next]), &entry); err != nil {
 				p.t.Fatalf("log line %q is no JSON: %v", all[next], err)
 			}
-			if entry["msg"] == message {
+			if entry["msg"] != message {
+				continue
+			}
+			if n--; n == 0 {
 				return entry
 			}
 		}
@@ -303,6 +312,7 @@ func TestInventoryIsReloaded(t *testing.T) {
 	if body := get(t, base+"/v1/leases", http.StatusOK); !strings.Contains(body, `"name":"a"`) {
 		t.Errorf("the lease of a device that left the inventory has ended: %s", body)
 	}
+	p.saidTimes("inventory loaded", 1)
 	p.signal(syscall.SIGHUP)
-	get(t, base+"/readyz", http.StatusOK)
+	p.saidTimes("inventory loaded", 2)
 }

@@ -36,5 +36,6 @@ func classify(operation string, err error) error {
 
 func isOutage(reply string) bool {
 	first, _, _ := strings.Cut(reply, " ")
-	return slices.Contains(outages, first) || strings.HasPrefix(reply, "ERR max number of clients")
+	return slices.Contains(outages, first) || strings.HasPrefix(reply, "ERR max number of clients") ||
+		strings.HasPrefix(reply, "ERR Protocol error: unauthenticated") // NOAUTH, to a command of many words
 }

@@ -78,11 +78,11 @@ local function inMaintenance()
   return n
 end
 
+local fence = int(math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, NOW))
 local device
 if name ~= '' then device = lockNamed() else device = lockLongestFree() end
 if not device then return { 'none_free', NOW, ended, inMaintenance(), nextEnd() } end
 
-local fence = int(math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, NOW))
 redis.call('SET', FENCE, fence)
 redis.call('HSET', LEASE .. id, 'state', 'active', 'devices', device, 'holder', ARGV[6], 'purpose', ARGV[7], 'link', ARGV[8],
   'fence', fence, 'ttl_ms', int(ttl), 'grace_ms', int(grace), 'create_ms', int(NOW), 'deadline_ms', int(NOW + hold),

@@ -112,6 +112,7 @@ local function reap()
     if not lease then
       redis.call('ZREM', ACTIVE, id)
     elseif left > 0 then
+      redis.call('ZREM', ACTIVE, id) -- first, as the rule says: memory may be full
       redis.call('ZADD', ACTIVE, int(NOW + left), id)
     else
       finish(id, lease, lost(id, lease))
@@ -120,13 +121,30 @@ local function reap()
   return #due
 end
 
+-- heldOut reports whether a lock holds the device; then it sees that the indexes say so: the device is neither among the
+-- free nor in maintenance, and the lease is among the active.
+local function heldOut(device, class)
+  local id = redis.call('GET', LOCK .. device)
+  if not id then return false end
+  redis.call('ZREM', FREE .. class, device)
+  redis.call('ZREM', MAINTENANCE .. class, device)
+  if redis.call('HGET', LEASE .. id, 'state') == 'active' then
+    redis.call('ZADD', ACTIVE, 'NX', int(NOW + redis.call('PTTL', LOCK .. device)), id)
+  end
+  return true
+end
+
 -- view is a lease as replies show it: {ms its locks expire, why it is lost or '', its hash}; false when there is none.
--- An active lease that has lost its locks is not ended here: reads do not write.
+-- An active lease that has lost its locks is not ended here, and a wrong entry not put right: reads do not write.
 local function view(id)
   local lease = record(id)
   if not lease then return false end
-  local gone = lease.state == 'active' and remaining(id, lease.devices) == 0 and lost(id, lease) or ''
-  return { redis.call('ZSCORE', ACTIVE, id) or '', gone, redis.call('HGETALL', LEASE .. id) }
+  local due, gone = tonumber(redis.call('ZSCORE', ACTIVE, id)), ''
+  if lease.state == 'active' then
+    local left = remaining(id, lease.devices)
+    if left == 0 then gone = lost(id, lease) elseif not due or due <= NOW then due = NOW + left end
+  end
+  return { due and int(due) or '', gone, redis.call('HGETALL', LEASE .. id) }
 end
 
 -- inspect is a device as replies show it: {state, note, last lease, grants, id of the lease whose lock holds it, holder,

@@ -16,15 +16,12 @@ for i = 1, #ARGV, 2 do
   end
   if not state or state == 'removed' then
     redis.call('HSET', DEVICE .. device, 'class', class, 'state', 'in_service')
-    redis.call('SADD', DEVICES, device)
     added = added + 1
   elseif old ~= class then
     redis.call('HSET', DEVICE .. device, 'class', class)
   end
-  if redis.call('EXISTS', LOCK .. device) == 1 then
-    redis.call('ZREM', FREE .. class, device)
-    redis.call('ZREM', MAINTENANCE .. class, device)
-  else
+  redis.call('SADD', DEVICES, device)
+  if not heldOut(device, class) then
     local lease = last and record(last)
     if lease and lease.state == 'active' then finish(last, lease, lost(last, lease)) end
     settle(device, since or nil)

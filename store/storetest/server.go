@@ -19,7 +19,7 @@ func Real(t testing.TB, program string, args ...string) *Redis {
 	for range 10 { // another process may take the port before the server does
 		if addr, ok := start(t, program, args); ok {
 			c := Client(t, addr)
-			return &Redis{Client: c, Addr: addr, Advance: advanceReal(t, c)}
+			return &Redis{Client: c, Addr: addr, Advance: advanceReal(t, c), Slack: 20 * time.Second}
 		}
 	}
 	t.Fatalf("%s found no free port", program)
@@ -32,27 +32,27 @@ func start(t testing.TB, program string, args []string) (addr string, ok bool) {
 	addr = freeAddr(t)
 	host, port, _ := net.SplitHostPort(addr)
 	var log bytes.Buffer
-	cmd := exec.Command(program, append([]string{
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, append([]string{ //nolint:gosec // whoever runs the tests names the program
 		"--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--dir", t.TempDir(),
 	}, args...)...)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v; install Debian's package redis-server, or unset TEST_REDIS", program, err)
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	if !answers(t, addr, cmd.Process.Pid, exited) {
-		return "", false
-	}
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // it is killed, unless it lost its port
+		close(exited)
+	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended by itself
 		<-exited
 	})
-	return addr, true
+	return addr, answers(t, addr, cmd.Process.Pid, exited)
 }
 
 // answers waits until the process with this id serves the address; false when it has exited instead.
-func answers(t testing.TB, addr string, pid int, exited <-chan error) bool {
+func answers(t testing.TB, addr string, pid int, exited <-chan struct{}) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -77,7 +77,7 @@ func answers(t testing.TB, addr string, pid int, exited <-chan error) bool {
 
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("find a free port: %v", err)
 	}

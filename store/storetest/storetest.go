@@ -22,6 +22,9 @@ type Redis struct {
 	// Advance lets time pass for everything that is stored: keys expire, and recorded times lie that much further back.
 	// Nobody waits for it.
 	Advance func(d time.Duration)
+
+	// Slack is how much time may pass by itself while a test runs: none on an embedded Redis, whose clock stands still.
+	Slack time.Duration
 }
 
 // Each runs a test in parallel on every Redis there is.

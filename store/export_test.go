@@ -1,0 +1,11 @@
+package store
+
+import "github.com/redis/go-redis/v9"
+
+// NewWithScripts is New with sources that edit has changed; it is given each source of the program by its name.
+func NewWithScripts(rdb redis.UniversalClient, o Options, edit func(name, source string) string) *Store {
+	return newStore(rdb, o, loadScriptsWith(func(name string) string { return edit(name, readScript(name)) }))
+}
+
+// DocumentedKeys are the keys of a pool as the scripts are given them; one that ends in ':' is a prefix.
+func DocumentedKeys(pool string) []string { return poolKeys(pool) }

@@ -22,7 +22,7 @@ func fuzzedAllocator(f *testing.F) http.Handler {
 	empty := lease.NewInventory([]lease.Pool{{Name: lease.DefaultPool, TTL: ttl, MaxHold: maxHold}})
 	return api.NewAllocator(api.AllocatorOptions{
 		Options:   api.Options{Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Health: ready()},
-		Store:     store.New(storetest.Embedded(f).Client, store.Options{}),
+		Store:     store.New(storetest.Embedded(f).Client, store.Options{Timeout: 30 * time.Second}),
 		Inventory: func() *lease.Inventory { return empty }, RetryAfter: time.Second,
 	})
 }

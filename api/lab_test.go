@@ -50,7 +50,7 @@ func newLab(t *testing.T, r *storetest.Redis) *lab {
 	l := &lab{t: t, redis: r, log: &syncBuffer{}, health: api.NewHealth(), inventory: exampleInventory()}
 	log := slog.New(api.LogHandler(slog.NewJSONHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	registry := prometheus.NewRegistry()
-	l.store = store.New(r.Client, store.Options{Grace: grace, Registerer: registry, Timeout: 5 * time.Second})
+	l.store = store.New(r.Client, store.Options{Grace: grace, Registerer: registry, Timeout: 30 * time.Second})
 	registry.MustRegister(l.store.DeviceCollector(l.current))
 	l.reconcile()
 	l.health.SetReady()

@@ -194,3 +194,24 @@ func TestFencesRise(t *testing.T) {
 		}
 	})
 }
+
+// An entry among the free that should not be there costs nobody a device: who asks for any gets another, and the entry
+// goes.
+func TestAllocateIgnoresWrongEntries(t *testing.T) {
+	for _, wrong := range []string{"leased", "in-maintenance", "gone", "unheard-of"} {
+		t.Run(wrong, func(t *testing.T) {
+			storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
+				l := newLab(t, r, device("free", ""), device("gone", ""), device("in-maintenance", ""), device("leased", ""))
+				held := l.take(t, "leased")
+				l.maintenance(t, "in-maintenance", true)
+				l.reconcile(t, device("free", ""), device("in-maintenance", ""), device("leased", ""))
+				l.do(t, "zadd", "free:{default}:", "1", wrong) // free the longest, it says
+				if got := l.grant(t, lease.Request{}); got.Devices[0] != "free" {
+					t.Errorf("granted %v, want the one that is free", got.Devices)
+				}
+				l.wantSettled(t, "free", "in-maintenance", "leased")
+				l.renew(t, held.ID)
+			})
+		})
+	}
+}

@@ -29,10 +29,10 @@ func (m *machine) device(t *rapid.T) string {
 // allocateNew asks with a token that nobody used.
 func (m *machine) allocateNew(t *rapid.T, r lease.Request) {
 	n := len(m.history)
-	r.Pool, r.Holder, r.Purpose, r.Link = m.pool, fmt.Sprintf("holder %d", n), "nightly", "https://ci/7"
+	r.Pool, r.Holder, r.Purpose, r.Link = pool, fmt.Sprintf("holder %d", n), "nightly", "https://ci/7"
 	r.TTL, r.MaxHold = rapid.SampledFrom(ttls).Draw(t, "ttl"), rapid.SampledFrom(holds).Draw(t, "hold")
 	token := lease.Token(fmt.Sprintf("secret-of-holder-%08d", n))
-	asked := request{token, token.ID(m.pool), r}
+	asked := request{token, token.ID(pool), r}
 	m.history = append(m.history, asked)
 	m.allocate(t, asked)
 }
@@ -114,7 +114,7 @@ func (m *machine) refused(t *rapid.T, g lease.Grant, err error, code lease.Code)
 func (m *machine) anyID(t *rapid.T) lease.ID {
 	kind := rapid.IntRange(0, 9).Draw(t, "kind of lease")
 	if kind == 9 || len(m.history) == 0 {
-		return lease.Token("nobody-ever-used-this-token").ID(m.pool)
+		return lease.Token("nobody-ever-used-this-token").ID(pool)
 	}
 	active := slices.DeleteFunc(slices.Clone(m.history), func(asked request) bool { return !m.model.isActive(asked.id) })
 	if kind < 7 && len(active) > 0 {
@@ -178,7 +178,7 @@ func (m *machine) advance(t *rapid.T) {
 }
 
 func (m *machine) reap(t *rapid.T) {
-	more, err := m.store.Reap(m.ctx, m.pool)
+	more, err := m.store.Reap(m.ctx, pool)
 	if err != nil || more {
 		t.Fatalf("reap: more %v, %v", more, err)
 	}
@@ -196,7 +196,7 @@ func (m *machine) setDevice(t *rapid.T) {
 		note := rapid.SampledFrom([]string{"", "cable loose"}).Draw(t, "note")
 		change.Note = &note
 	}
-	got, err := m.store.SetDevice(m.ctx, m.pool, name, change)
+	got, err := m.store.SetDevice(m.ctx, pool, name, change)
 	if !m.model.setDevice(name, change) {
 		m.wantCode(t, "set device", name, err, lease.CodeNotFound)
 		return

@@ -33,17 +33,17 @@ func (m *machine) reconcile(t *rapid.T) {
 	for _, name := range slices.Sorted(maps.Keys(m.inventory)) {
 		devices = append(devices, device(name, m.inventory[name]))
 	}
-	m.lab = lease.NewInventory([]lease.Pool{{Name: m.pool, TTL: ttls[0], MaxHold: slices.Max(holds), Devices: devices}})
-	if err := m.store.Reconcile(m.ctx, m.lab.Pool(m.pool)); err != nil {
+	m.lab = lease.NewInventory([]lease.Pool{{Name: pool, TTL: ttls[0], MaxHold: slices.Max(holds), Devices: devices}})
+	if err := m.store.Reconcile(m.ctx, m.lab.Pool(pool)); err != nil {
 		t.Fatalf("reconcile: %v", err)
 	}
-	m.model.reconcile(m.lab.Pool(m.pool))
+	m.model.reconcile(m.lab.Pool(pool))
 }
 
 // takeAway has an operator remove the lock of a device, and mostly take it himself.
 func (m *machine) takeAway(t *rapid.T) {
 	name := m.leased(t)
-	m.redisDoes(t, "del", "lock:{"+m.pool+"}:"+name)
+	m.redisDoes(t, "del", "lock:{"+pool+"}:"+name)
 	delete(m.model.locks, name)
 	if rapid.IntRange(0, 3).Draw(t, "leave it") < 3 {
 		m.allocateNew(t, lease.Request{Name: name})
@@ -77,7 +77,7 @@ func (m *machine) fault(t *rapid.T) {
 		m.listAsDue(t)
 	case "not listed":
 		id := m.model.locks[m.leased(t)].id
-		m.redisDoes(t, "zrem", "active:{"+m.pool+"}", id.String())
+		m.redisDoes(t, "zrem", "active:{"+pool+"}", id.String())
 		delete(m.model.active, id)
 	case "data lost":
 		m.loseData(t)
@@ -92,7 +92,7 @@ func (m *machine) listAsFree(t *rapid.T) {
 	if d.state != "in_service" {
 		t.Skip("it would not be free")
 	}
-	m.addToIndex(t, "free:{"+m.pool+"}:"+d.class, name, 3*mistake)
+	m.addToIndex(t, "free:{"+pool+"}:"+d.class, name, 3*mistake)
 	d.place, d.since = lease.DeviceFree, m.model.now-3*mistake
 }
 
@@ -100,7 +100,7 @@ func (m *machine) listAsFree(t *rapid.T) {
 func (m *machine) listAsDue(t *rapid.T) {
 	m.onlyMistake(t)
 	id := m.model.locks[m.leased(t)].id
-	m.addToIndex(t, "active:{"+m.pool+"}", id.String(), mistake)
+	m.addToIndex(t, "active:{"+pool+"}", id.String(), mistake)
 	m.model.active[id] = m.model.now - mistake
 }
 

@@ -27,7 +27,7 @@ func (m *machine) readLease(t *rapid.T) {
 
 func (m *machine) readDevices(t *rapid.T) {
 	names := slices.Sorted(maps.Keys(m.inventory))
-	got, err := m.store.Devices(m.ctx, m.pool, names)
+	got, err := m.store.Devices(m.ctx, pool, names)
 	if err != nil || len(got) != len(names) {
 		t.Fatalf("devices: %d, %v", len(got), err)
 	}
@@ -44,7 +44,7 @@ func (m *machine) listLeases(t *rapid.T) {
 	want := m.model.listed(state)
 	var found []lease.ID
 	for after := ""; ; {
-		some, next, err := m.store.Leases(m.ctx, m.pool, state, after, limit)
+		some, next, err := m.store.Leases(m.ctx, pool, state, after, limit)
 		if err != nil || len(some) > limit {
 			t.Fatalf("list %s after %q: %d leases, %v", state, after, len(some), err)
 		}

@@ -229,23 +229,37 @@ func (m *model) again(l *modelLease, g lease.Grant) verdict {
 
 func (m *model) takeNamed(device string) verdict {
 	d := m.devices[device]
-	if d == nil || d.state != "in_service" {
+	if d == nil {
 		return verdict{code: lease.CodeNoneFree}
 	}
-	if _, locked := m.holder(device); locked {
-		d.place = ""
+	if !m.takeable(device) {
+		m.unlist(d)
 		return verdict{code: lease.CodeNoneFree}
 	}
 	return verdict{choices: []string{device}}
 }
 
-// takeLongestFree finds the device that has been free the longest. Entries of devices that are locked are wrong, and go.
+// takeable reports whether a device is in service and nobody's.
+func (m *model) takeable(device string) bool {
+	_, locked := m.holder(device)
+	return !locked && m.devices[device].state == "in_service"
+}
+
+// unlist takes a device from the free.
+func (m *model) unlist(d *modelDevice) {
+	if d.place == lease.DeviceFree {
+		d.place = ""
+	}
+}
+
+// takeLongestFree finds the device that has been free the longest. Entries of devices that can't be taken are wrong, and
+// go.
 func (m *model) takeLongestFree(classes []string, slack time.Duration) verdict {
 	free := m.free(classes)
 	for i, device := range free {
 		d := m.devices[device]
-		if _, locked := m.holder(device); locked {
-			d.place = ""
+		if !m.takeable(device) {
+			m.unlist(d)
 			continue
 		}
 		tied := slices.DeleteFunc(free[i:], func(other string) bool {

@@ -26,7 +26,7 @@ func agreesWithModel(r *storetest.Redis, open func(store.Options) *store.Store) 
 	return func(t *rapid.T) {
 		m := &machine{
 			ctx: context.WithoutCancel(t.Context()), redis: r, store: open(store.Options{Grace: modelGrace, Timeout: 20 * time.Second}),
-			pool: pool, model: newModel(modelGrace), inventory: map[string]string{"a": "", "b": "x"},
+			model: newModel(modelGrace), inventory: map[string]string{"a": "", "b": "x"}, mistaken: -1,
 		}
 		t.Cleanup(func() { m.loseKeys(t) })
 		m.reconcile(t)
@@ -57,7 +57,6 @@ type machine struct {
 	ctx   context.Context
 	redis *storetest.Redis
 	store *store.Store
-	pool  string
 	model *model
 
 	inventory map[string]string // device -> its label model, "" for none
@@ -73,7 +72,7 @@ type request struct {
 	lease.Request
 }
 
-// GoString is what a history shows of it.
+// GoString is how rapid shows it.
 func (r request) GoString() string { return fmt.Sprintf("%s: %s", r.Holder, r.id) }
 
 // actions are what can happen; the one without a name is checked after each. Frequent ones have several names.
@@ -128,7 +127,7 @@ func (m *machine) checkNoSecret(t *rapid.T) {
 }
 
 func (m *machine) dump(t *rapid.T) *dump {
-	d, err := takeDump(m.ctx, m.redis.Client, m.pool)
+	d, err := takeDump(m.ctx, m.redis.Client, pool)
 	if err != nil {
 		t.Fatalf("read Redis: %v", err)
 	}

@@ -67,8 +67,13 @@ var mutants = []mutant{
 	},
 	{
 		"a device in maintenance is granted to who names it", "allocate",
-		"return f[2] == 'in_service' and lock(name, f[1])",
-		"return f[1] and lock(name, f[1])",
+		"redis.call('HGET', DEVICE .. device, 'state') == 'in_service'\n    and",
+		"",
+	},
+	{
+		"keepalive renews what is past its deadline", "keepalive",
+		"elseif lease.deadline <= NOW then",
+		"elseif false then",
 	},
 	{
 		"a read believes the record, not the lock", "prelude",

@@ -34,8 +34,8 @@ type Store struct {
 	metrics *metrics
 }
 
-// New returns a store that uses a Redis. The client should have ContextTimeoutEnabled, and MaxRetries -1, because a script
-// may have run though its reply was lost.
+// New returns a store that uses a Redis. The client should have ContextTimeoutEnabled with ReadTimeout and WriteTimeout -1, so
+// that Options.Timeout holds, and MaxRetries -1, because a script may have run though its reply was lost.
 func New(rdb redis.UniversalClient, o Options) *Store { return newStore(rdb, o, loadScripts()) }
 
 func newStore(rdb redis.UniversalClient, o Options, sc *scripts) *Store {

@@ -27,16 +27,18 @@ end
 local wanted = {}
 for i = 10, #ARGV do wanted[ARGV[i]] = true end
 
--- lock tries to take a device. An entry among the free whose device is locked is wrong, and goes.
+-- lock tries to take a device that is in service. An entry among the free of any other, or of one that is locked, is wrong,
+-- and goes.
 local function lock(device, class)
-  local taken = redis.call('SET', LOCK .. device, id, 'NX', 'PX', int(math.min(ttl, hold) + grace))
+  local taken = redis.call('HGET', DEVICE .. device, 'state') == 'in_service'
+    and redis.call('SET', LOCK .. device, id, 'NX', 'PX', int(math.min(ttl, hold) + grace))
   redis.call('ZREM', FREE .. class, device)
   return taken and device
 end
 
 local function lockNamed()
-  local f = redis.call('HMGET', DEVICE .. name, 'class', 'state')
-  return f[2] == 'in_service' and lock(name, f[1])
+  local class = redis.call('HGET', DEVICE .. name, 'class')
+  return class and lock(name, class)
 end
 
 local function lockLongestFree()

@@ -78,6 +78,10 @@ func (a *allocator) leaseOperations(s *service) {
 		DefaultStatus: http.StatusCreated, Summary: "Lease a device",
 		Description: "Without a body, any device of pool `default`. The same request with the same Lease-Token returns the same lease (200), whatever happened to the first reply; so a client that makes its own token may repeat a request safely.",
 	}, a.allocate, http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests)
+	responses := s.huma.OpenAPI().Paths["/v1/leases"].Post.Responses
+	again := *responses["201"]
+	again.Description = "The lease that this token holds already"
+	responses["200"] = &again
 	operation(s, huma.Operation{
 		OperationID: "list-leases", Method: http.MethodGet, Path: "/v1/leases", Tags: []string{"leases"},
 		Summary:     "List leases",
@@ -108,33 +112,4 @@ func (a *allocator) deviceOperations(s *service) {
 		Summary:     "Take a device out of service, put it back, or note something about it",
 		Description: "A leased device that is taken out of service stays leased until its lease ends.",
 	}, a.patchDevice, http.StatusBadRequest, http.StatusNotFound, http.StatusRequestEntityTooLarge)
-}
-
-// holder checks that the request carries the token of the lease.
-func holder(id lease.ID, token string) error {
-	if token == "" {
-		return &lease.Error{Code: lease.CodeForbidden, Field: TokenHeader, Message: "send the lease's token in the " + TokenHeader + " header"}
-	}
-	t, err := lease.ParseToken(token)
-	if err != nil {
-		return err
-	}
-	if !id.HeldBy(t) {
-		return &lease.Error{Code: lease.CodeForbidden, Field: TokenHeader, Message: "this token does not hold this lease"}
-	}
-	return nil
-}
-
-// heldLease reads the id and checks the token of a request that only the holder may make.
-func heldLease(in leaseIDInput) (lease.ID, error) {
-	id, err := lease.ParseID(in.ID)
-	if err != nil {
-		return id, err
-	}
-	return id, holder(id, in.Token)
-}
-
-type leaseIDInput struct {
-	ID    string `path:"id" doc:"The lease's id" example:"default-6gyyhjnm4ttukjhvlww7zn5zxc"`
-	Token string `header:"Lease-Token" doc:"The lease's token, of its holder"`
 }

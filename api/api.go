@@ -83,7 +83,8 @@ func humaConfig(title, description, version string) huma.Config {
 	return c
 }
 
-// operation registers a handler whose errors, of whatever kind, leave as problems. codes are those it may answer with.
+// operation registers a handler whose errors, of whatever kind, leave as problems; statuses are those of its own, beside
+// those that every operation has.
 func operation[I, O any](s *service, op huma.Operation, handle func(context.Context, *I) (*O, error), statuses ...int) {
 	op.Responses = problemResponses(s.huma.OpenAPI().Components.Schemas, statuses)
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {

@@ -145,6 +145,9 @@ func TestDocumentation(t *testing.T) {
 					t.Errorf("%s is not in the OpenAPI document", path)
 				}
 			}
+			if base == l.allocator && !strings.Contains(spec.text, "holds already") {
+				t.Error("the answer to a repeated allocation is not in the OpenAPI document")
+			}
 			if len(documented) != len(paths) || strings.Contains(spec.text, "ErrorModel") || !strings.Contains(spec.text, "problem+json") {
 				t.Errorf("OpenAPI document: %s", spec.text)
 			}

@@ -22,7 +22,9 @@ build: ## build the programs into bin/
 
 .PHONY: test
 test: ## run the tests on an embedded Redis
-	@[ -n "$(RACE)" ] || echo "no C compiler: testing without the race detector"
+	@[ -n "$(RACE)" ] || echo "SKIPPED without a C compiler: the race detector"
+	@for tool in bash curl redis-cli; do command -v $$tool >/dev/null || echo "SKIPPED without $$tool: the README's commands"; done
+	@echo "SKIPPED here, run by make test-redis: tests on a real redis-server"
 	$(GO) test $(RACE) ./...
 
 .PHONY: test-redis

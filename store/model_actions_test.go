@@ -30,7 +30,8 @@ func (m *machine) device(t *rapid.T) string {
 func (m *machine) allocateNew(t *rapid.T, r lease.Request) {
 	n := len(m.history)
 	r.Pool, r.Holder, r.Purpose, r.Link = pool, fmt.Sprintf("holder %d", n), "nightly", "https://ci/7"
-	r.TTL, r.MaxHold = rapid.SampledFrom(ttls).Draw(t, "ttl"), rapid.SampledFrom(holds).Draw(t, "hold")
+	asks := rapid.SampledFrom(terms).Draw(t, "term")
+	r.TTL, r.MaxHold = asks.ttl, asks.hold
 	token := lease.Token(fmt.Sprintf("secret-of-holder-%08d", n))
 	asked := request{token, token.ID(pool), r}
 	m.history = append(m.history, asked)
@@ -168,7 +169,7 @@ func (m *machine) over(t *rapid.T, operation string, id lease.ID, want *modelLea
 
 // advance moves to a phase of this round or a later one.
 func (m *machine) advance(t *rapid.T) {
-	to := m.model.now - m.model.now%round + rapid.SampledFrom(phases).Draw(t, "phase")
+	to := m.model.now - m.model.now%round + phases[rapid.IntRange(0, len(phases)-1).Draw(t, "phase")]
 	to += round * time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 1, 5}).Draw(t, "rounds"))
 	if to <= m.model.now {
 		to += round

@@ -123,11 +123,17 @@ func (m *machine) sameEnd(t *rapid.T, got *lease.Ended, want *modelLease, now ti
 	if reason == "" && got == nil {
 		return
 	}
-	if got == nil || got.Reason != reason {
+	if got == nil || got.Reason != reason && !m.eitherEnd(want, got.Reason, reason) {
 		t.Logf("ended: %+v", got)
 		t.Fatalf("lease %s: ended otherwise than %q", want.grant.ID, reason)
 	}
 	m.sameTime(t, "end", got.Time, at, now)
+}
+
+// eitherEnd reports whether two reasons differ by less than can be told: whether a lease ran to its deadline is a matter of
+// one millisecond, which a repaired entry of a real Redis may be off.
+func (m *machine) eitherEnd(l *modelLease, a, b lease.Reason) bool {
+	return m.redis.Slack > 0 && l.repaired && a.State() == b.State()
 }
 
 // sameLease compares a lease as the store tells it.

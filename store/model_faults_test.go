@@ -33,7 +33,7 @@ func (m *machine) reconcile(t *rapid.T) {
 	for _, name := range slices.Sorted(maps.Keys(m.inventory)) {
 		devices = append(devices, device(name, m.inventory[name]))
 	}
-	m.lab = lease.NewInventory([]lease.Pool{{Name: pool, TTL: ttls[0], MaxHold: slices.Max(holds), Devices: devices}})
+	m.lab = lease.NewInventory([]lease.Pool{{Name: pool, TTL: ttl, MaxHold: maxHold, Devices: devices}})
 	if err := m.store.Reconcile(m.ctx, m.lab.Pool(pool)); err != nil {
 		t.Fatalf("reconcile: %v", err)
 	}

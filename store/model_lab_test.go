@@ -82,7 +82,7 @@ func (m *model) heldOut(name string) bool {
 	}
 	m.devices[name].place = ""
 	if _, listed := m.active[id]; !listed {
-		m.active[id] = m.locks[name].until
+		m.active[id], m.leases[id].repaired = m.locks[name].until, true
 	}
 	return true
 }

@@ -51,6 +51,7 @@ type modelLease struct {
 	forget   time.Duration
 	reason   lease.Reason // "" until somebody noticed that it is over
 	end      time.Duration
+	repaired bool // its entry among the active was put right from its lock, to the millisecond at best
 }
 
 func newModel(grace time.Duration) *model {
@@ -165,7 +166,7 @@ func (m *model) reap() {
 		case l == nil:
 			delete(m.active, id)
 		case m.holds(l):
-			m.active[id] = m.locks[l.device].until
+			m.active[id], l.repaired = m.locks[l.device].until, true
 		default:
 			m.finish(l, m.lost(l))
 		}

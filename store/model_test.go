@@ -43,13 +43,22 @@ func agreesWithModel(r *storetest.Redis, open func(store.Options) *store.Store) 
 const (
 	modelGrace = time.Minute
 	round      = 13 * time.Minute
+	maxHold    = 45 * time.Minute
 )
 
 var (
 	phases = []time.Duration{0, 2*time.Minute + 30*time.Second, 6*time.Minute + 30*time.Second}
-	ttls   = []time.Duration{2 * time.Minute, 15 * time.Minute}
-	holds  = []time.Duration{19 * time.Minute, 45 * time.Minute}
+	terms  = []term{
+		{2 * time.Minute, 19 * time.Minute}, {15 * time.Minute, 19 * time.Minute}, {15 * time.Minute, maxHold},
+		{19 * time.Minute, 19 * time.Minute},
+	}
 )
+
+// term is how long a lease is asked for.
+type term struct{ ttl, hold time.Duration }
+
+// GoString is how rapid shows it.
+func (t term) GoString() string { return fmt.Sprintf("TTL %s, at most %s", t.ttl, t.hold) }
 
 // machine drives a store and the model side by side. A history is the same each time that it is repeated, and so is what
 // fails: no error has in it what differs from run to run, such as fences and milliseconds, or rapid could not shorten it.
@@ -161,8 +170,10 @@ func TestTimesNeverCoincide(t *testing.T) {
 // ends is after how long something that began in a phase can end.
 func ends() []time.Duration {
 	all := []time.Duration{retention, retention - mistake}
-	for _, told := range append(ttls, holds...) {
-		all = append(all, told, told+modelGrace, told+modelGrace+retention)
+	for _, term := range terms {
+		for _, told := range []time.Duration{term.ttl, term.hold} {
+			all = append(all, told, told+modelGrace, told+modelGrace+retention)
+		}
 	}
 	return all
 }

@@ -71,11 +71,6 @@ var mutants = []mutant{
 		"",
 	},
 	{
-		"keepalive renews what is past its deadline", "keepalive",
-		"elseif lease.deadline <= NOW then",
-		"elseif false then",
-	},
-	{
 		"a read believes the record, not the lock", "prelude",
 		"if left == 0 then gone = lost(id, lease) elseif",
 		"if",

@@ -21,7 +21,7 @@ type leaseBody struct {
 	Holder  string         `json:"holder,omitempty" doc:"Who"`
 	Purpose string         `json:"purpose,omitempty" doc:"Why"`
 	Link    string         `json:"link,omitempty" doc:"Where, such as the URL of a job"`
-	Fence   int64          `json:"fence" doc:"Fencing token: of two leases of a pool, the later has the higher" example:"1795406358103"`
+	Fence   int64          `json:"fence" doc:"Fencing token: of two leases of a pool, the later has the higher; below 2^53" example:"1795406358103412"`
 
 	TTLSeconds       int64      `json:"ttl_seconds" doc:"How long the lease lives without keepalive"`
 	CreateTime       time.Time  `json:"create_time"`

@@ -65,7 +65,7 @@ type Lease struct {
 	Holder   string
 	Purpose  string
 	Link     string
-	Fence    int64         // fencing token: of two leases of a pool, the later one has the higher
+	Fence    int64         // fencing token: of two leases of a pool, the later one has the higher; below 2^53
 	TTL      time.Duration // how long it lives without keepalive
 	Create   time.Time
 	Expire   time.Time // when it ends unless kept alive; zero when it has ended

@@ -9,7 +9,8 @@ import (
 	"github.com/automation-infra/automation-infra/lease"
 )
 
-// Devices reads devices of a pool by name, in that order.
+// Devices reads devices of a pool by name, in that order. A device that Redis does not know, such as after it lost its data
+// and before Reconcile, is free since no time.
 func (s *Store) Devices(ctx context.Context, pool string, names []string) ([]lease.DeviceStatus, error) {
 	all := make([]lease.DeviceStatus, 0, len(names))
 	for some := range slices.Chunk(names, batch) {

@@ -126,3 +126,17 @@ func TestEventsAreBounded(t *testing.T) {
 		t.Errorf("%d events, want about 10,000 (%v)", n, err)
 	}
 }
+
+// Leases do not depend on their history: with garbage in its place, all goes on.
+func TestLeasesWithoutEvents(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
+		l := newLab(t, r, device("a", ""))
+		l.do(t, "set", "events:{default}", "garbage")
+		id := l.take(t, "a").ID
+		r.Advance(ttl + grace/2)
+		l.renew(t, id) // late, which is an event
+		l.release(t, id)
+		l.maintenance(t, "a", true)
+		l.wantStates(t, map[string]lease.DeviceState{"a": lease.DeviceMaintenance})
+	})
+}

@@ -16,7 +16,7 @@ import "github.com/automation-infra/automation-infra/lease"
 //	device:{pool}:<device>      hash    class, state (in_service, maintenance, removed), note, last_lease, grants
 //	free:{pool}:<class>         zset    device in service and not leased -> ms it became free; the lowest is granted next
 //	maintenance:{pool}:<class>  zset    device out of service and not leased -> ms it went there
-//	fence:{pool}                string  the last fence: max(the one before + 1, Redis's clock in ms)
+//	fence:{pool}                string  the last fence: max(the one before + 1, Redis's clock in µs)
 //	events:{pool}               stream  granted, renewed_late, released, expired, revoked, in_service, maintenance:
 //	                                    about the last 10,000
 //

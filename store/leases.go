@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -45,7 +46,14 @@ func (s *Store) Leases(ctx context.Context, pool string, state lease.State, afte
 		if err != nil {
 			return nil, "", reply.malformed(text)
 		}
-		if l, err := reply.lease(i, id); err == nil && l.State == state {
+		l, err := reply.lease(i, id)
+		if errors.Is(err, lease.ErrNotFound) {
+			continue // its record went while we looked
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		if l.State == state {
 			found = append(found, l)
 		}
 	}

@@ -112,15 +112,12 @@ func (m *machine) onlyMistake(t *rapid.T) {
 	m.mistaken = m.model.now
 }
 
-// loseData empties Redis and makes the inventory known again. That takes a while: fences, which are milliseconds of
-// Redis's clock, run ahead of it when there is more than one grant in a millisecond.
+// loseData empties Redis and makes the inventory known again.
 func (m *machine) loseData(t *rapid.T) {
 	m.loseKeys(t)
 	m.model.loseEverything()
 	m.redis.Advance(round)
 	m.model.now += round
-	for m.clock(t).UnixMilli() <= m.model.fence { // a few at most
-	}
 	m.reconcile(t)
 }
 

@@ -22,7 +22,7 @@ type mutant struct {
 var mutants = []mutant{
 	{
 		"keepalive extends whatever lock the device has", "keepalive",
-		"if remaining(id, lease.devices) == 0 then",
+		"if left == 0 then",
 		"if redis.call('EXISTS', LOCK .. lease.devices[1]) == 0 then",
 	},
 	{
@@ -42,7 +42,7 @@ var mutants = []mutant{
 	},
 	{
 		"the fence only counts", "allocate",
-		"int(math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, NOW))",
+		"int(math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, MICROSECONDS))",
 		"int(tonumber(redis.call('GET', FENCE) or 0) + 1)",
 	},
 	{

@@ -80,7 +80,7 @@ local function inMaintenance()
   return n
 end
 
-local fence = int(math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, NOW))
+local fence = int(math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, MICROSECONDS))
 local device
 if name ~= '' then device = lockNamed() else device = lockLongestFree() end
 if not device then return { 'none_free', NOW, ended, inMaintenance(), nextEnd() } end

@@ -9,7 +9,8 @@ local id = ARGV[1]
 local lease = record(id)
 if not lease then return { 'not_found', NOW, ended } end
 if lease.state == 'active' then
-  if remaining(id, lease.devices) == 0 then
+  local left = remaining(id, lease.devices)
+  if left == 0 then
     finish(id, lease, lost(id, lease))
   elseif lease.deadline <= NOW then
     finish(id, lease, 'deadline')
@@ -18,9 +19,8 @@ if lease.state == 'active' then
     for _, device in ipairs(lease.devices) do
       redis.call('PEXPIRE', LOCK .. device, int(expire - NOW + lease.grace))
     end
-    local due = tonumber(redis.call('ZSCORE', ACTIVE, id))
     redis.call('ZADD', ACTIVE, int(expire + lease.grace), id)
-    if due and due - lease.grace < NOW then event('renewed_late', 'lease', id, 'late_ms', int(NOW - due + lease.grace)) end
+    if left < lease.grace then event('renewed_late', 'lease', id, 'late_ms', int(lease.grace - left)) end
     return { 'renewed', NOW, ended, expire, lease.deadline, lease.ttl }
   end
 end

@@ -13,7 +13,8 @@ local RETENTION = 3600000  -- ms that the record of an ended lease outlives it
 local EVENTS_KEPT = 10000  -- about how many events a pool keeps
 
 local clock = redis.call('TIME')
-local NOW = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local MICROSECONDS = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local NOW = math.floor(MICROSECONDS / 1000)
 
 -- ended is the leases that this script ended, flat: id, reason, ms held. Part of every reply, for metrics.
 local ended = {}
@@ -27,8 +28,9 @@ local function words(s)
   return list
 end
 
+-- event adds to the history. What was done stays done, whatever becomes of its event.
 local function event(type, ...)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', type, ...)
+  redis.pcall('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', type, ...)
 end
 
 -- record reads fields of a lease's hash by name; nil when there is no such lease.

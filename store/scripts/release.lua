@@ -14,7 +14,7 @@ end
 if retract then
   redis.call('DEL', LEASE .. id)
   redis.call('ZREM', ENDED, id)
-  return { 'released', NOW, ended }
+  return { 'released', NOW, {} }
 end
 local f = redis.call('HMGET', LEASE .. id, 'ended_reason', 'ended_ms')
 if f[1] == 'released' then return { 'released', NOW, ended } end

@@ -6,12 +6,15 @@ import (
 	"net"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/automation-infra/automation-infra/api"
 	"github.com/automation-infra/automation-infra/lease"
+	"github.com/automation-infra/automation-infra/store"
+	"github.com/automation-infra/automation-infra/store/storetest"
 )
 
 func TestBadBodies(t *testing.T) {
@@ -223,6 +226,24 @@ func TestPanicIsAnInternalError(t *testing.T) {
 		t.Errorf("answer %s\nlog %s", got.text, log)
 	}
 }
+
+// TestClientThatHasGoneIsNoDefect: the answer can't be written.
+func TestClientThatHasGoneIsNoDefect(t *testing.T) {
+	t.Parallel()
+	log := &syncBuffer{}
+	h := api.NewAllocator(api.AllocatorOptions{
+		Options: api.Options{Log: slog.New(slog.NewJSONHandler(log, nil)), Registry: prometheus.NewRegistry(), Health: ready()},
+		Store:   store.New(storetest.Embedded(t).Client, store.Options{}), Inventory: exampleInventory,
+	})
+	h.ServeHTTP(goneClient{httptest.NewRecorder()}, httptest.NewRequest("GET", "/v1/devices", nil))
+	if strings.Contains(log.String(), "internal error") || !strings.Contains(log.String(), `"route":"/v1/devices"`) {
+		t.Errorf("log: %s", log)
+	}
+}
+
+type goneClient struct{ *httptest.ResponseRecorder }
+
+func (goneClient) Write([]byte) (int, error) { return 0, syscall.EPIPE }
 
 func ready() *api.Health {
 	h := api.NewHealth()

@@ -34,7 +34,7 @@ test-redis: ## run the store and HTTP tests on a real redis-server as well
 
 FUZZTIME ?= 10s
 .PHONY: fuzz
-fuzz: ## fuzz every decoder and name parser, FUZZTIME (10s) each
+fuzz: ## fuzz every decoder and name parser, FUZZTIME (10s, or 1000x) each
 	@set -e; for pkg in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \

@@ -50,11 +50,16 @@ func (r reply) malformed(what any) error {
 	return &lease.Error{Code: lease.CodeInternal, Cause: fmt.Errorf("%s: malformed reply %v", r.script, what)}
 }
 
-// fault is the error of the outcomes that every script on one lease or device has.
+// noLease is the error of a lease without a record.
+func noLease() error {
+	return &lease.Error{Code: lease.CodeNotFound, Message: "no such lease; it never was, or ended over an hour ago"}
+}
+
+// fault is the error of an outcome that every script on one lease may have.
 func (r reply) fault() error {
 	switch r.outcome {
 	case "not_found":
-		return &lease.Error{Code: lease.CodeNotFound, Message: "no such lease; it never was, or ended over an hour ago"}
+		return noLease()
 	case "ended":
 		ms, err := r.integer(1)
 		if err != nil {
@@ -94,7 +99,7 @@ func (r reply) renewal() (lease.Renewal, error) {
 // lease reads the view at an index of the rest; lease.CodeNotFound when there is none.
 func (r reply) lease(at int, id lease.ID) (*lease.Lease, error) {
 	if at >= len(r.rest) || r.rest[at] == nil {
-		return nil, &lease.Error{Code: lease.CodeNotFound, Message: "no such lease; it never was, or ended over an hour ago"}
+		return nil, noLease()
 	}
 	view, ok := r.rest[at].([]any)
 	if !ok || len(view) != 3 {
@@ -132,10 +137,9 @@ func (r reply) device(at int) (lease.DeviceStatus, error) {
 		return lease.DeviceStatus{}, r.malformed(r.rest)
 	}
 	f, ok := r.rest[at].([]any)
-	if !ok {
+	if !ok || len(f) != 7 {
 		return lease.DeviceStatus{}, r.malformed(r.rest[at])
 	}
-	f = append(f, make([]any, max(0, 7-len(f)))...) // RESP has no trailing nils
 	d := lease.DeviceStatus{
 		State: lease.DeviceFree, Maintenance: text(f[0]) == "maintenance", Note: text(f[1]),
 		LastLease: text(f[2]), Lease: text(f[4]), Holder: text(f[5]),

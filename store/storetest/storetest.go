@@ -20,7 +20,7 @@ type Redis struct {
 	Addr   string
 
 	// Advance lets time pass for everything that is stored: keys expire, and recorded times lie that much further back.
-	// Nobody waits for it.
+	// Nobody waits for it. What a caller keeps, such as a position in a list, does not move along.
 	Advance func(d time.Duration)
 
 	// Slack is how much time may pass by itself while a test runs: none on an embedded Redis, whose clock stands still.

@@ -25,12 +25,12 @@ test: ## run the tests on an embedded Redis
 	@[ -n "$(RACE)" ] || echo "SKIPPED without a C compiler: the race detector"
 	@for tool in bash curl redis-cli; do command -v $$tool >/dev/null || echo "SKIPPED without $$tool: the README's commands"; done
 	@echo "SKIPPED here, run by make test-redis: tests on a real redis-server"
-	$(GO) test $(RACE) ./...
+	$(GO) test $(RACE) $(TESTFLAGS) ./...
 
 .PHONY: test-redis
 test-redis: ## run the store and HTTP tests on a real redis-server as well
 	@command -v redis-server >/dev/null || { echo "redis-server is missing: apt-get install redis-server"; exit 1; }
-	TEST_REDIS=redis-server $(GO) test $(RACE) ./store/... ./api/... ./cmd/...
+	TEST_REDIS=redis-server $(GO) test $(RACE) $(TESTFLAGS) ./store/... ./api/... ./cmd/...
 
 FUZZTIME ?= 10s
 .PHONY: fuzz

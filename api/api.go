@@ -5,8 +5,10 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
@@ -55,15 +57,24 @@ func newService(title, description string, store Pinger, o Options) *service {
 	engine.GET("/livez", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"alive": true}) })
 	engine.GET("/readyz", o.Health.handler(store))
 	engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{})))
-	documentation(engine, title)
 	s := &service{engine: engine, errors: ew}
 	v1 := engine.Group("", readBody(ew))
 	s.huma = humagin.NewWithGroup(engine, v1, humaConfig(title, description, o.Version))
+	documentation(engine, title, s.huma.OpenAPI())
 	return s
 }
 
-// documentation serves the OpenAPI page from the program itself, since labs have no internet.
-func documentation(engine *gin.Engine, title string) {
+// documentation serves the OpenAPI document, and the page that shows it from the program itself, since labs have no
+// internet. huma would serve the document too, but its cache of it is not safe for concurrent requests.
+func documentation(engine *gin.Engine, title string, spec *huma.OpenAPI) {
+	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(spec) }) // at the first request all operations are in it
+	engine.GET("/openapi.json", func(c *gin.Context) {
+		text, err := document()
+		if err != nil {
+			panic(err) // it is made of our own types
+		}
+		c.Data(http.StatusOK, "application/openapi+json", text)
+	})
 	page := gin.WrapH(v5emb.New(title, "/openapi.json", "/docs/"))
 	engine.GET("/docs", page)
 	engine.GET("/docs/*asset", page)
@@ -72,7 +83,7 @@ func documentation(engine *gin.Engine, title string) {
 func humaConfig(title, description, version string) huma.Config {
 	c := huma.DefaultConfig(title, version)
 	c.Info.Description = description
-	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", "", nil
 	c.RejectUnknownQueryParameters = true
 	c.Formats = map[string]huma.Format{
 		"application/json":                  strictJSON,

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/automation-infra/automation-infra/lease"
@@ -129,6 +131,59 @@ func TestMaintenance(t *testing.T) {
 			t.Errorf("back: %s", got.text)
 		}
 		l.allocate(`{"name":"nuc-01"}`).want(201)
+	})
+}
+
+// TestDocumentationNamesWhatThereIs: what struct tags repeat of the domain is what the domain says.
+func TestDocumentationNamesWhatThereIs(t *testing.T) {
+	eachLab(t, func(t *testing.T, l *lab) {
+		spec := l.do("GET", l.allocator+"/openapi.json", "").want(200).body
+		for path, want := range map[string]any{
+			"Problem/code/enum":                     named(lease.Codes()),
+			"Problem/ended_reason/enum":             named(lease.Reasons()),
+			"LeaseBody/state/enum":                  named(lease.States()),
+			"LeaseBody/ended_reason/enum":           named(lease.Reasons()),
+			"DeviceBody/state/enum":                 named(lease.DeviceStates()),
+			"LeaseRequest/pool/pattern":             lease.NamePattern,
+			"LeaseRequest/name/pattern":             lease.NamePattern,
+			"LeaseRequest/selector/maxLength":       float64(lease.MaxSelectorLength),
+			"LeaseRequest/ttl_seconds/minimum":      lease.MinTTL.Seconds(),
+			"LeaseRequest/max_hold_seconds/minimum": lease.MinTTL.Seconds(),
+		} {
+			schema, field, _ := strings.Cut(path, "/")
+			if got := at(spec, "components/schemas/"+schema+"/properties/"+field); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s is %v, want %v", path, got, want)
+			}
+		}
+	})
+}
+
+// at finds a value in nested objects.
+func at(v any, path string) any {
+	for name := range strings.SplitSeq(path, "/") {
+		object, _ := v.(map[string]any)
+		v = object[name]
+	}
+	return v
+}
+
+// named are values as JSON has them.
+func named[T ~string](values []T) []any {
+	all := make([]any, len(values))
+	for i, v := range values {
+		all[i] = string(v)
+	}
+	return all
+}
+
+// TestDocumentationForMany at once, with the race detector looking on.
+func TestDocumentationForMany(t *testing.T) {
+	eachLab(t, func(_ *testing.T, l *lab) {
+		var readers sync.WaitGroup
+		for range 8 {
+			readers.Go(func() { l.do("GET", l.allocator+"/openapi.json", "") })
+		}
+		readers.Wait()
 	})
 }
 

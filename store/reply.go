@@ -36,12 +36,12 @@ func parseReply(script string, raw []any) (reply, error) {
 		return r, r.malformed(raw)
 	}
 	r.outcome, r.now, r.rest = outcome, time.UnixMilli(now).UTC(), raw[3:]
-	for i := 0; i+2 < len(ended); i += 3 {
-		held, err := integer(ended[i+2])
+	for i := 0; i+1 < len(ended); i += 2 {
+		held, err := integer(ended[i+1])
 		if err != nil {
 			return r, r.malformed(raw)
 		}
-		r.ended = append(r.ended, endedLease{lease.Reason(text(ended[i+1])), time.Duration(held) * time.Millisecond})
+		r.ended = append(r.ended, endedLease{lease.Reason(text(ended[i])), time.Duration(held) * time.Millisecond})
 	}
 	return r, nil
 }

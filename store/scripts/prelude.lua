@@ -16,7 +16,7 @@ local clock = redis.call('TIME')
 local MICROSECONDS = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local NOW = math.floor(MICROSECONDS / 1000)
 
--- ended is the leases that this script ended, flat: id, reason, ms held. Part of every reply, for metrics.
+-- ended is the leases that this script ended, flat: reason, ms held. Part of every reply, for metrics.
 local ended = {}
 
 -- int writes a number in full: Lua's own tostring turns ms since 1970 into 1.7e+12.
@@ -99,7 +99,6 @@ local function finish(id, lease, reason)
     if redis.call('EXISTS', LOCK .. device) == 0 then settle(device, int(at)) end
   end
   event(STATE_OF[reason], 'lease', id, 'devices', table.concat(lease.devices, ' '), 'reason', reason)
-  ended[#ended + 1] = id
   ended[#ended + 1] = reason
   ended[#ended + 1] = int(at - lease.create)
 end

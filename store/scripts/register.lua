@@ -2,8 +2,7 @@
 -- their locks. A lease whose lock was removed by hand ends here.
 --
 -- ARGV   device, class; at most 128 pairs
--- reply  {'registered', now, ended, devices that were new}
-local added = 0
+-- reply  {'registered', now, ended}
 for i = 1, #ARGV, 2 do
   local device, class = ARGV[i], ARGV[i + 1]
   local f = redis.call('HMGET', DEVICE .. device, 'class', 'state', 'last_lease')
@@ -16,7 +15,6 @@ for i = 1, #ARGV, 2 do
   end
   if not state or state == 'removed' then
     redis.call('HSET', DEVICE .. device, 'class', class, 'state', 'in_service')
-    added = added + 1
   elseif old ~= class then
     redis.call('HSET', DEVICE .. device, 'class', class)
   end
@@ -27,4 +25,4 @@ for i = 1, #ARGV, 2 do
     settle(device, since or nil)
   end
 end
-return { 'registered', NOW, ended, added }
+return { 'registered', NOW, ended }

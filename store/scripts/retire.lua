@@ -1,8 +1,7 @@
 -- retire: forget devices that left the inventory. One that is leased stays so until its lease ends.
 --
 -- ARGV   devices; at most 128
--- reply  {'retired', now, ended, devices that are still leased}
-local leased = 0
+-- reply  {'retired', now, ended}
 for _, device in ipairs(ARGV) do
   local class = redis.call('HGET', DEVICE .. device, 'class')
   if class then
@@ -10,6 +9,6 @@ for _, device in ipairs(ARGV) do
   else
     redis.call('SREM', DEVICES, device)
   end
-  if heldOut(device, class or '') then leased = leased + 1 else settle(device) end
+  if not heldOut(device, class or '') then settle(device) end
 end
-return { 'retired', NOW, ended, leased }
+return { 'retired', NOW, ended }

@@ -14,7 +14,7 @@ func FuzzParseInventory(f *testing.F) {
 	for _, text := range []string{
 		"", "pools: {}", "pools: {a: {}}", "---\npools:\n  a:\n...\n", "pools: [", "a: \"", "a: |\n\n", "a: &b *c", "? a\n: b", "%YAML 1.2\n---\n",
 		"<<: {}", "!!str a", "- - - a", "key:\n}", "{? {? ", ">\n>", "{0", "*-0", "|0#", "0\n:", "pools:\r\n\ta:", "\ufeffpools:", "\xff",
-		inPool("ttl: 60s", "max_hold: 12h", "devices: [{name: a, labels: {b: 1}, attributes: {c: 0x1}, connection: {d: \"${E}$${\"}}]"),
+		inPool("ttl: 60s", "max_hold: 12h", "ageing: 5m", "ask_within: 45s", "limits: {devices_per_lease: 4}", "devices: [{name: a, labels: {b: 1}, attributes: {c: 0x1}, connection: {d: \"${E}$${\"}}]"),
 	} {
 		f.Add([]byte(text))
 	}

@@ -7,8 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/automation-infra/automation-infra/lease"
 )
@@ -17,13 +15,6 @@ import (
 //
 //go:embed inventory.example.yaml
 var ExampleInventory []byte
-
-// What a pool may say of its leases, and what holds when it does not.
-const (
-	defaultTTL     = time.Minute
-	defaultMaxHold = 12 * time.Hour
-	longestMaxHold = 30 * 24 * time.Hour
-)
 
 // LoadInventory reads the inventory file at path; references in it are to the environment of the process. The error names
 // the file; when the inventory has mistakes, it is an *InventoryError that lists all of them.
@@ -77,58 +68,6 @@ func (r *reader) inventory(at place) []lease.Pool {
 		pools = append(pools, r.pool(e))
 	}
 	return pools
-}
-
-func (r *reader) pool(e entry) lease.Pool {
-	if err := lease.ValidateName(e.key); err != nil {
-		r.problem(e.value, "%v", err)
-	}
-	fields, _ := r.fields(e.value, "ttl", "max_hold", "devices")
-	maxHold := r.duration(fields["max_hold"], defaultMaxHold, longestMaxHold)
-	ttl := r.duration(fields["ttl"], min(defaultTTL, maxHold), maxHold)
-	pool := lease.Pool{Name: e.key, TTL: ttl, MaxHold: maxHold}
-	classes := map[string]bool{}
-	for _, item := range r.list(fields["devices"]) {
-		device := r.device(item)
-		classes[device.Class()] = true
-		pool.Devices = append(pool.Devices, device)
-	}
-	if len(classes) > lease.MaxClasses {
-		r.problem(e.value, "its devices have %d different sets of labels, at most %d are allowed; "+
-			"a label that is unique to one device belongs in attributes", len(classes), lease.MaxClasses)
-	}
-	return pool
-}
-
-// duration returns a time of a pool's leases, which is at least lease.MinTTL; fallback when there is none or it is
-// wrong.
-func (r *reader) duration(at place, fallback, most time.Duration) time.Duration {
-	if at.node == nil {
-		return fallback
-	}
-	text, ok := r.text(at)
-	if !ok {
-		return fallback
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || !within(d, lease.MinTTL, most) || d%time.Second != 0 {
-		r.problem(at, "%q is not a duration from %s to %s, in whole seconds, such as %s",
-			text, short(lease.MinTTL), short(most), short(fallback))
-		return fallback
-	}
-	return d
-}
-
-// short writes a duration without the units that are zero at its end: 12h, not 12h0m0s.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 func (r *reader) device(at place) lease.Device {

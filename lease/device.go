@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -16,8 +17,9 @@ type Device struct {
 	Connection Connection        // how to reach it; for the holder only
 }
 
-// Class names the devices of a pool that have the same labels: "arch=arm64,model=rpi4", sorted by key, "" without labels.
-func (d *Device) Class() string { return labels.Set(d.Labels).String() }
+// Class names the devices of a pool that have the same labels: "arch=arm64,model=rpi4", sorted by key, "-" without labels.
+// It is never the name of a device.
+func (d *Device) Class() string { return cmp.Or(labels.Set(d.Labels).String(), "-") }
 
 // Connection is what a holder needs to reach a device: host, port, user, password… Values are strings, numbers or
 // booleans. It prints as "[redacted]".

@@ -2,7 +2,9 @@ package lease
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,7 +18,9 @@ const (
 	CodeForbidden   Code = "forbidden"         // the token is missing, or is not this lease's
 	CodeNotFound    Code = "not_found"         // nothing has this name or id
 	CodeNoMatch     Code = "no_match"          // no device of the inventory can ever satisfy the request
-	CodeNoneFree    Code = "none_free"         // devices match, none is free now
+	CodeNoneFree    Code = "none_free"         // devices match, but they are not to be had now
+	CodeQuota       Code = "quota_exceeded"    // the pool allows a lease or a holder no more than this
+	CodeConflict    Code = "conflict"          // the lease is in a state in which this can't be done
 	CodeEnded       Code = "lease_ended"       // the lease is over; EndedReason says why
 	CodeUnavailable Code = "store_unavailable" // Redis did not answer, or refused; nothing is known, try again
 	CodeInternal    Code = "internal"          // a defect of ours; the cause is in the log only
@@ -25,7 +29,8 @@ const (
 // Codes returns every code.
 func Codes() []Code {
 	return slices.Clone([]Code{
-		CodeInvalid, CodeForbidden, CodeNotFound, CodeNoMatch, CodeNoneFree, CodeEnded, CodeUnavailable, CodeInternal,
+		CodeInvalid, CodeForbidden, CodeNotFound, CodeNoMatch, CodeNoneFree, CodeQuota, CodeConflict, CodeEnded, CodeUnavailable,
+		CodeInternal,
 	})
 }
 
@@ -36,6 +41,8 @@ var (
 	ErrNotFound    = &Error{Code: CodeNotFound}
 	ErrNoMatch     = &Error{Code: CodeNoMatch}
 	ErrNoneFree    = &Error{Code: CodeNoneFree}
+	ErrQuota       = &Error{Code: CodeQuota}
+	ErrConflict    = &Error{Code: CodeConflict}
 	ErrEnded       = &Error{Code: CodeEnded}
 	ErrUnavailable = &Error{Code: CodeUnavailable}
 	ErrInternal    = &Error{Code: CodeInternal}
@@ -60,11 +67,31 @@ type Ended struct {
 
 // Availability tells how the devices that match a request are used right now.
 type Availability struct {
-	Matching    int       // devices of the inventory that match
+	Matching    int       // devices of the inventory that match any of its demands
 	Leased      int       // of these, leased
 	Maintenance int       // of these, out of service
+	Free        int       // of these, free, but kept for requests that are before it in line, or too few
 	NextEnd     time.Time // when the first of their leases ends unless it is kept alive; zero when that is not known
 	Now         time.Time // the store's clock when this was true
+}
+
+// String says it in words: "2 matching devices leased, 1 in maintenance; next may end in 14 s".
+func (a Availability) String() string {
+	parts := []string{fmt.Sprintf("%d matching devices leased", a.Leased)}
+	if a.Leased == 1 {
+		parts[0] = "1 matching device leased"
+	}
+	if a.Maintenance > 0 {
+		parts = append(parts, fmt.Sprintf("%d in maintenance", a.Maintenance))
+	}
+	if a.Free > 0 {
+		parts = append(parts, fmt.Sprintf("%d free but kept for others in line, or too few", a.Free))
+	}
+	s := strings.Join(parts, ", ")
+	if !a.NextEnd.IsZero() {
+		s += fmt.Sprintf("; next may end in %.0f s", math.Ceil(max(0, a.NextEnd.Sub(a.Now).Seconds())))
+	}
+	return s
 }
 
 func (e *Error) Error() string {
@@ -101,10 +128,6 @@ func EndedError(reason Reason, at time.Time) *Error {
 }
 
 // NoneFreeError returns a CodeNoneFree error.
-func NoneFreeError(a *Availability) *Error {
-	message := fmt.Sprintf("none of %d matching devices is free: %d leased, %d in maintenance", a.Matching, a.Leased, a.Maintenance)
-	if !a.NextEnd.IsZero() {
-		message += fmt.Sprintf("; the first lease ends in %.0f s unless it is kept alive", max(0, a.NextEnd.Sub(a.Now).Seconds()))
-	}
-	return &Error{Code: CodeNoneFree, Message: message, Availability: a}
+func NoneFreeError(a Availability) *Error {
+	return &Error{Code: CodeNoneFree, Message: "no device is to be had now: " + a.String(), Availability: &a}
 }

@@ -84,18 +84,6 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	}
 }
 
-func TestErrors(t *testing.T) {
-	t.Parallel()
-	cause := errors.New("broken pipe")
-	err := fmt.Errorf("renew x: %w", &lease.Error{Code: lease.CodeUnavailable, Message: "try again", Cause: cause})
-	if !errors.Is(err, lease.ErrUnavailable) || errors.Is(err, lease.ErrNotFound) || !errors.Is(err, cause) {
-		t.Errorf("error is not what it is: %v", err)
-	}
-	if err.Error() != "renew x: store_unavailable: try again: broken pipe" {
-		t.Errorf("text %q", err)
-	}
-}
-
 func TestEveryReasonHasAStateAndWords(t *testing.T) {
 	t.Parallel()
 	states := map[lease.State]bool{}
@@ -122,6 +110,37 @@ func TestRemaining(t *testing.T) {
 	}
 	if late := (&lease.Lease{State: lease.StateActive, Expire: now, Now: now.Add(time.Second)}); late.Remaining() != 0 {
 		t.Errorf("in its grace: remaining %s", late.Remaining())
+	}
+}
+
+func TestWaited(t *testing.T) {
+	t.Parallel()
+	created := time.Now()
+	after := func(seconds int) time.Time { return created.Add(time.Duration(seconds) * time.Second) }
+	for name, c := range map[string]struct {
+		lease lease.Lease
+		want  time.Duration
+	}{
+		"pending":             {lease.Lease{Now: after(7)}, 7 * time.Second},
+		"granted":             {lease.Lease{Grant: after(3), Now: after(7)}, 3 * time.Second},
+		"granted at once":     {lease.Lease{Grant: created, Now: after(7)}, 0},
+		"granted and ended":   {lease.Lease{Grant: after(3), Ended: &lease.Ended{Time: after(5)}, Now: after(7)}, 3 * time.Second},
+		"ended while waiting": {lease.Lease{Ended: &lease.Ended{Time: after(5)}, Now: after(7)}, 5 * time.Second},
+	} {
+		c.lease.Create = created
+		if got := c.lease.Waited(); got != c.want {
+			t.Errorf("%s: waited %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestDemandOf(t *testing.T) {
+	t.Parallel()
+	l := lease.Lease{Demands: []lease.Demand{{As: "boards", Count: 2}, {As: "host", Count: 1}}}
+	for device, want := range []string{"boards", "boards", "host", ""} {
+		if got := l.DemandOf(device); got.As != want {
+			t.Errorf("device %d satisfies %+v, want %q", device, got, want)
+		}
 	}
 }
 

@@ -12,12 +12,33 @@ const MaxClasses = 128
 
 // Pool is a set of devices that are scheduled together, and the rules of their leases.
 type Pool struct {
-	Name    string
-	TTL     time.Duration // of a lease that asks for none
-	MaxHold time.Duration // the longest a lease may be held, and the default
-	Devices []Device      // in an Inventory: sorted by name
+	Name     string
+	TTL      time.Duration // of a lease that asks for none
+	MaxHold  time.Duration // the longest a lease may be held, and the default
+	Queueing Queueing
+	Limits   Limits
+	Devices  []Device // in an Inventory: sorted by name
 
 	classes []Class
+}
+
+// Queueing is the rules of a pool's line.
+type Queueing struct {
+	Ageing    time.Duration // how much waiting counts as much as one step of priority; 0 for DefaultAgeing
+	AskWithin time.Duration // how long after nobody asked for it a ticket is dropped; 0 for DefaultAskWithin
+}
+
+// What holds for a pool that does not say.
+const (
+	DefaultAgeing    = 5 * time.Minute
+	DefaultAskWithin = 45 * time.Second
+)
+
+// Limits are how much of a pool one may have; 0 is no limit. What waits in line counts as if it were granted.
+type Limits struct {
+	DevicesPerLease  int
+	LeasesPerHolder  int
+	DevicesPerHolder int
 }
 
 // Class is the devices of a pool that have the same labels.
@@ -25,6 +46,8 @@ type Class struct {
 	Name   string // as Device.Class gives it
 	Labels map[string]string
 	Size   int // how many devices
+
+	first []string // some of the devices, as many as one lease can ask for
 }
 
 // Classes returns the classes of a pool of an Inventory, sorted by name.
@@ -41,10 +64,21 @@ func classify(devices []Device) []Class {
 			index[name] = at
 			classes = append(classes, Class{Name: name, Labels: devices[i].Labels})
 		}
-		classes[at].Size++
+		if classes[at].Size++; classes[at].Size <= MaxDevices {
+			classes[at].first = append(classes[at].first, devices[i].Name)
+		}
 	}
 	slices.SortFunc(classes, func(a, b Class) int { return cmp.Compare(a.Name, b.Name) })
 	return classes
+}
+
+// device returns a device of the pool by its name, nil when there is none.
+func (p *Pool) device(name string) *Device {
+	at, found := slices.BinarySearchFunc(p.Devices, name, func(d Device, name string) int { return cmp.Compare(d.Name, name) })
+	if !found {
+		return nil
+	}
+	return &p.Devices[at]
 }
 
 // durations returns the TTL and the longest hold of a lease, from what the request asks and the pool allows.
@@ -61,30 +95,6 @@ func (p *Pool) durations(r Request) (ttl, maxHold time.Duration, err error) {
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
-
-// matchAny finds the devices of the pool that the selector chooses.
-func (p *Pool) matchAny(selector Selector) (Demand, error) {
-	var d Demand
-	for _, class := range p.classes {
-		if selector.Matches(class.Labels) {
-			d.Classes = append(d.Classes, class.Name)
-			d.Matching += class.Size
-		}
-	}
-	if d.Matching == 0 {
-		return Demand{}, noMatch("selector", "in pool "+p.Name+" "+selector.whyNone(p.classes))
-	}
-	return d, nil
-}
-
-// matchOne checks that the selector chooses a device of the pool.
-func (p *Pool) matchOne(selector Selector, device *Device) (Demand, error) {
-	class := Class{Name: device.Class(), Labels: device.Labels, Size: 1}
-	if !selector.Matches(class.Labels) {
-		return Demand{}, noMatch("selector", "for device "+device.Name+" "+selector.whyNone([]Class{class}))
-	}
-	return Demand{Device: device.Name, Classes: []string{class.Name}, Matching: 1}, nil
-}
 
 func noMatch(field, message string) *Error {
 	return &Error{Code: CodeNoMatch, Field: field, Message: message}

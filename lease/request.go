@@ -13,11 +13,17 @@ const DefaultPool = "default"
 // MinTTL is the shortest TTL: a holder keeps alive every third of it, and intervals are told in whole seconds.
 const MinTTL = 3 * time.Second
 
+// DefaultPriority and MaxPriority bound the priority of a request: 0 to 9, the highest first in line.
+const (
+	DefaultPriority = 5
+	MaxPriority     = 9
+)
+
 // Request is what a client asks for.
 type Request struct {
 	Pool     string        `json:"pool"`
-	Selector string        `json:"selector"` // any device that matches; "" for every device
-	Name     string        `json:"name"`     // this one device; "" for any
+	Demands  []Demand      `json:"demands"` // none for one device, whichever
+	Priority int           `json:"priority"`
 	TTL      time.Duration `json:"ttl"`      // 0 for the pool's
 	MaxHold  time.Duration `json:"max_hold"` // 0 for the pool's
 	Holder   string        `json:"holder"`
@@ -35,20 +41,17 @@ func (r Request) Digest() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Demand is what a request means in an inventory: the devices that can satisfy it.
-type Demand struct {
-	Device   string   // the one device, when the request names one
-	Classes  []string // the classes whose devices can
-	Matching int      // how many devices can
-}
-
 // Grant is what the store needs to grant a lease.
 type Grant struct {
-	ID      ID
-	Request Request
-	Demand  Demand
-	TTL     time.Duration // how long the lease lives without keepalive
-	MaxHold time.Duration // how long it lives with them
+	ID       ID
+	Request  Request       // with demands in their normal form
+	Wants    []Want        // what each demand means
+	Matching int           // how many devices of the pool can satisfy any of them
+	TTL      time.Duration // how long the lease lives without keepalive
+	MaxHold  time.Duration // how long it lives with them
+	Wait     bool          // whether to stand in line when it can't be granted now
+	Queueing Queueing      // the pool's rules of the line
+	Limits   Limits        // the pool's
 }
 
 // KeepaliveInterval is how often to keep a lease of this TTL alive: a third of it, so that two keepalives may be lost.

@@ -22,6 +22,11 @@ func ParseSelector(s string) (Selector, error) {
 	if len(s) > MaxSelectorLength {
 		return Selector{}, Invalid("selector", "a selector is at most %d bytes", MaxSelectorLength)
 	}
+	return parseSelector(s)
+}
+
+// parseSelector reads a selector of any length: a normal form may be longer than what was sent.
+func parseSelector(s string) (Selector, error) {
 	parsed, err := labels.Parse(s)
 	if err != nil {
 		return Selector{}, Invalid("selector", "%v; a selector is like model=rpi4,arch!=arm, model in (rpi4,rpi5), gpu or !gpu", err)

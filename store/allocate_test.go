@@ -22,9 +22,9 @@ func TestAllocateGrants(t *testing.T) {
 			t.Fatalf("granted %v, %v", granted, err)
 		}
 		want := &lease.Lease{
-			ID: g.ID, State: lease.StateActive, Devices: []string{"a"}, Holder: "alice", Purpose: "boot test", Link: "https://ci/7",
+			ID: g.ID, State: lease.StateActive, Demands: []lease.Demand{{Count: 1}}, Devices: []string{"a"}, Holder: "alice", Purpose: "boot test", Link: "https://ci/7",
 			Fence: got.Fence, TTL: 5 * time.Minute,
-			Create: got.Now, Expire: got.Now.Add(5 * time.Minute), Deadline: got.Now.Add(20 * time.Minute), Now: got.Now,
+			Create: got.Now, Grant: got.Now, Expire: got.Now.Add(5 * time.Minute), Deadline: got.Now.Add(20 * time.Minute), Now: got.Now,
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("granted %+v, want %+v", got, want)
@@ -79,11 +79,11 @@ func TestAllocateChooses(t *testing.T) {
 		want    string
 	}{
 		{"any", lease.Request{}, "a"},
-		{"by label", lease.Request{Selector: "model=y"}, "b"},
-		{"by several values", lease.Request{Selector: "model in (y,z)"}, "b"},
-		{"by a label it has not", lease.Request{Selector: "!model"}, "d"},
-		{"by name", lease.Request{Name: "c"}, "c"},
-		{"by name and label", lease.Request{Name: "c", Selector: "model=z"}, "c"},
+		{"by label", selecting("model=y"), "b"},
+		{"by several values", selecting("model in (y,z)"), "b"},
+		{"by a label it has not", selecting("!model"), "d"},
+		{"by name", naming("c"), "c"},
+		{"by name and label", lease.Request{Demands: []lease.Demand{{Name: "c", Selector: "model=z"}}}, "c"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
@@ -105,17 +105,17 @@ func TestNoneFreeTellsAvailability(t *testing.T) {
 		next    time.Duration // 0 for unknown
 	}{
 		{"any", lease.Request{}, lease.Availability{Matching: 5, Leased: 3, Maintenance: 2}, 3*time.Minute + grace},
-		{"by label", lease.Request{Selector: "model=x"}, lease.Availability{Matching: 3, Leased: 2, Maintenance: 1}, 5*time.Minute + grace},
-		{"by name", lease.Request{Name: "b"}, lease.Availability{Matching: 1, Leased: 1}, 8*time.Minute + grace},
-		{"all in maintenance", lease.Request{Selector: "model=y"}, lease.Availability{Matching: 1, Maintenance: 1}, 0},
-		{"in maintenance by name", lease.Request{Name: "c"}, lease.Availability{Matching: 1, Maintenance: 1}, 0},
+		{"by label", selecting("model=x"), lease.Availability{Matching: 3, Leased: 2, Maintenance: 1}, 5*time.Minute + grace},
+		{"by name", naming("b"), lease.Availability{Matching: 1, Leased: 1}, 8*time.Minute + grace},
+		{"all in maintenance", selecting("model=y"), lease.Availability{Matching: 1, Maintenance: 1}, 0},
+		{"in maintenance by name", naming("c"), lease.Availability{Matching: 1, Maintenance: 1}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
 				l := newLab(t, r, device("a", "x"), device("b", "x"), device("c", "x"), device("d", "y"), device("e", ""))
-				l.grant(t, lease.Request{Name: "a", TTL: 5 * time.Minute})
-				l.grant(t, lease.Request{Name: "b", TTL: 8 * time.Minute})
-				l.grant(t, lease.Request{Name: "e", TTL: 3 * time.Minute})
+				l.grant(t, lease.Request{Demands: []lease.Demand{{Name: "a"}}, TTL: 5 * time.Minute})
+				l.grant(t, lease.Request{Demands: []lease.Demand{{Name: "b"}}, TTL: 8 * time.Minute})
+				l.grant(t, lease.Request{Demands: []lease.Demand{{Name: "e"}}, TTL: 3 * time.Minute})
 				l.maintenance(t, "c", true)
 				l.maintenance(t, "d", true)
 
@@ -205,7 +205,7 @@ func TestAllocateIgnoresWrongEntries(t *testing.T) {
 				held := l.take(t, "leased")
 				l.maintenance(t, "in-maintenance", true)
 				l.reconcile(t, device("free", ""), device("in-maintenance", ""), device("leased", ""))
-				l.do(t, "zadd", "free:{default}:", "1", wrong) // free the longest, it says
+				l.do(t, "zadd", "free:{default}:-", "1", wrong) // free the longest, it says
 				if got := l.grant(t, lease.Request{}); got.Devices[0] != "free" {
 					t.Errorf("granted %v, want the one that is free", got.Devices)
 				}

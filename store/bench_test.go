@@ -4,54 +4,117 @@ import (
 	"fmt"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/automation-infra/automation-infra/lease"
 )
 
-// These are of a real Redis, one caller at a time: what a call costs, and whether that grows with the pool. All devices
-// but one are leased, which is when finding it is hardest.
+// These are of a real Redis, one caller at a time: what a call costs, and whether that grows with the pool, with how much of
+// it is leased, and with how many wait.
 
-func BenchmarkAllocateAndRelease(b *testing.B) {
-	onPools(b, func(b *testing.B, l *lab, _ []lease.ID) {
-		for b.Loop() {
-			got := l.grant(b, lease.Request{})
-			l.release(b, got.ID)
-		}
-	})
-}
-
-func BenchmarkNoneFree(b *testing.B) {
-	onPools(b, func(b *testing.B, l *lab, _ []lease.ID) {
-		l.grant(b, lease.Request{})
-		g := l.want(b, lease.Request{})
-		for b.Loop() {
-			_, _, err := l.Allocate(b.Context(), g)
-			wantCode(b, err, lease.CodeNoneFree)
-		}
-	})
-}
-
-func BenchmarkKeepalive(b *testing.B) {
-	onPools(b, func(b *testing.B, l *lab, held []lease.ID) {
-		for i := 0; b.Loop(); i++ {
-			l.renew(b, held[i%len(held)])
-		}
-	})
-}
-
-// onPools runs a benchmark on pools of several sizes, of which all devices but one are leased.
-func onPools(b *testing.B, run func(b *testing.B, l *lab, held []lease.ID)) {
-	for _, n := range []int{10, 1_000, 10_000} {
-		b.Run(fmt.Sprintf("devices=%d", n), func(b *testing.B) {
-			devices := make([]lease.Device, n)
-			for i := range devices {
-				devices[i] = device(fmt.Sprintf("d%05d", i), fmt.Sprintf("m%d", i%8))
+// BenchmarkAllocate is a grant and its release; in a pool that is all leased it is a refusal.
+func BenchmarkAllocate(b *testing.B) {
+	for _, devices := range []int{10, 1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprintf("devices=%d", devices), func(b *testing.B) {
+			l, held := bigLab(b, devices), 0
+			for _, percent := range []int{0, 50, 99, 100} {
+				n := devices * percent / 100
+				l.leaseMany(b, n-held)
+				held = n
+				b.Run(fmt.Sprintf("leased=%d%%", percent), func(b *testing.B) {
+					if percent == 100 {
+						l.benchRefusal(b)
+						return
+					}
+					for b.Loop() {
+						l.release(b, l.grant(b, lease.Request{}).ID)
+					}
+				})
 			}
-			l := newLab(b, realRedis(b), devices...)
-			held := make([]lease.ID, n-1)
-			for i := range held {
-				held[i] = l.grant(b, lease.Request{MaxHold: hold, TTL: hold}).ID
-			}
-			run(b, l, held)
 		})
+	}
+}
+
+// BenchmarkKeepalive is of a lease among many.
+func BenchmarkKeepalive(b *testing.B) {
+	for _, leases := range []int{10, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("leases=%d", leases), func(b *testing.B) {
+			l := bigLab(b, leases)
+			l.leaseMany(b, leases-1)
+			id := l.grant(b, lease.Request{}).ID
+			for b.Loop() {
+				l.renew(b, id)
+			}
+		})
+	}
+}
+
+// BenchmarkLine is of 1,000 devices that are all leased, and 1,000 leases that wait for them.
+func BenchmarkLine(b *testing.B) {
+	const n = 1_000
+	l := bigLab(b, n)
+	held := l.leaseMany(b, n)
+	waiting := make([]*lease.Lease, n)
+	for i := range waiting {
+		waiting[i] = l.queue(b, selecting(fmt.Sprintf("model=m%d", i%classes)))
+	}
+	b.Run("refusal", l.benchRefusal)
+	b.Run("poll", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			if _, err := l.Poll(b.Context(), waiting[i%n].ID); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("join and leave", func(b *testing.B) {
+		for b.Loop() {
+			l.release(b, l.queue(b, lease.Request{}).ID)
+		}
+	})
+	b.Run("hand on", func(b *testing.B) { // a release that is a grant to another, and a lease that joins the line
+		for i := 0; b.Loop(); i++ {
+			l.release(b, held[i%n])
+			held[i%n] = waiting[i%n].ID // not of the same device, but in the end of each
+			waiting[i%n] = l.queue(b, selecting(fmt.Sprintf("model=m%d", i%classes)))
+		}
+	})
+}
+
+const classes = 20
+
+// bigLab is devices of 20 classes on a real Redis.
+func bigLab(b *testing.B, n int) *lab {
+	devices := make([]lease.Device, n)
+	for i := range devices {
+		devices[i] = device(fmt.Sprintf("d%06d", i), fmt.Sprintf("m%d", i%classes))
+	}
+	return newLab(b, realRedis(b), devices...)
+}
+
+// leaseMany leases n devices.
+func (l *lab) leaseMany(b *testing.B, n int) []lease.ID {
+	ids := make([]lease.ID, n)
+	var all errgroup.Group
+	all.SetLimit(8)
+	for i := range ids {
+		all.Go(func() error {
+			got, _, err := l.Allocate(b.Context(), l.want(b, lease.Request{TTL: hold}))
+			if err == nil {
+				ids[i] = got.ID
+			}
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	return ids
+}
+
+func (l *lab) benchRefusal(b *testing.B) {
+	g := l.want(b, lease.Request{})
+	for b.Loop() {
+		_, _, err := l.Allocate(b.Context(), g)
+		wantCode(b, err, lease.CodeNoneFree)
 	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -75,7 +76,31 @@ func (s *Store) Reconcile(ctx context.Context, pool *lease.Pool) error {
 			return err
 		}
 	}
-	return nil
+	return s.requeue(ctx, pool)
+}
+
+// requeue has those who wait do so for what their demands mean in the inventory. Demands that nothing satisfies any more wait
+// for a better inventory.
+func (s *Store) requeue(ctx context.Context, pool *lease.Pool) error {
+	for after := ""; ; {
+		tickets, next, err := s.Leases(ctx, pool.Name, lease.StatePending, after, batch)
+		if err != nil {
+			return err
+		}
+		var args []any
+		for _, t := range tickets {
+			wants, matching, _ := pool.Match(t.Demands) // none when nothing matches
+			args = append(args, t.ID.String(), wantsText(wants), matching)
+		}
+		if len(args) > 0 {
+			if _, err := s.run(ctx, s.scripts.requeue, pool.Name, args...); err != nil {
+				return err
+			}
+		}
+		if after = next; after == "" {
+			return nil
+		}
+	}
 }
 
 // unknownDevices returns the devices that Redis has and known has not.
@@ -102,26 +127,43 @@ func (s *Store) unknownDevices(ctx context.Context, pool string, known map[strin
 	}
 }
 
-// countDevices counts the devices of a pool by state, without looking at each.
-func (s *Store) countDevices(ctx context.Context, pool *lease.Pool) (map[lease.DeviceState]int64, error) {
-	counts := map[lease.DeviceState]int64{}
+// counts is how a pool is used.
+type counts struct {
+	devices map[lease.DeviceState]int64
+	waiting int64
+	oldest  time.Duration // how long the lease that has waited the longest has
+}
+
+// count counts the devices of a pool by state, without looking at each, and who waits for them.
+func (s *Store) count(ctx context.Context, pool *lease.Pool) (counts, error) {
 	var free, maintenance []*redis.IntCmd
+	var waiting *redis.IntCmd
+	var first *redis.ZSliceCmd
+	var now *redis.TimeCmd
 	err := s.call(ctx, "count", func(ctx context.Context) error {
 		_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for _, class := range pool.Classes() {
 				free = append(free, p.ZCard(ctx, freeKey(pool.Name, class.Name)))
 				maintenance = append(maintenance, p.ZCard(ctx, maintenanceKey(pool.Name, class.Name)))
 			}
+			waiting, first, now = p.ZCard(ctx, askedKey(pool.Name)), p.ZRangeWithScores(ctx, askedKey(pool.Name), 0, 0), p.Time(ctx)
 			return nil
 		})
 		return err
 	})
-	for i := range free {
-		counts[lease.DeviceFree] += free[i].Val()
-		counts[lease.DeviceMaintenance] += maintenance[i].Val()
+	if err != nil {
+		return counts{}, err
 	}
-	counts[lease.DeviceLeased] = max(0, int64(len(pool.Devices))-counts[lease.DeviceFree]-counts[lease.DeviceMaintenance])
-	return counts, err
+	c := counts{devices: map[lease.DeviceState]int64{}, waiting: waiting.Val()}
+	for i := range free {
+		c.devices[lease.DeviceFree] += free[i].Val()
+		c.devices[lease.DeviceMaintenance] += maintenance[i].Val()
+	}
+	c.devices[lease.DeviceLeased] = max(0, int64(len(pool.Devices))-c.devices[lease.DeviceFree]-c.devices[lease.DeviceMaintenance])
+	for _, z := range first.Val() {
+		c.oldest = max(0, now.Val().Sub(time.UnixMilli(int64(z.Score))))
+	}
+	return c, nil
 }
 
 func anys(list []string) []any {

@@ -53,7 +53,7 @@ func TestMaintenanceOfFreeDevice(t *testing.T) {
 		if want := (lease.DeviceStatus{State: lease.DeviceMaintenance, Maintenance: true}); !l.isSince(t, got, want, 0) {
 			t.Errorf("taken out: %+v", got)
 		}
-		_, _, err := l.Allocate(t.Context(), l.want(t, lease.Request{Name: "a"}))
+		_, _, err := l.Allocate(t.Context(), l.want(t, naming("a")))
 		wantCode(t, err, lease.CodeNoneFree)
 		b := l.grant(t, lease.Request{})
 		_, _, err = l.Allocate(t.Context(), l.want(t, lease.Request{}))

@@ -1,14 +1,18 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/automation-infra/automation-infra/lease"
 )
 
 // stored is one key as Redis has it.
@@ -17,7 +21,7 @@ type stored struct {
 	left time.Duration // negative without expiry
 	text string        // of a string
 	hash map[string]string
-	ms   map[string]int64 // member -> score of a sorted set
+	ms   map[string]int64 // member -> score of a sorted set; ms since 1970 in most
 	set  []string
 	log  []redis.XMessage // of a stream
 }
@@ -164,4 +168,95 @@ func (d *dump) values() map[string][]string {
 		all[name] = words
 	}
 	return all
+}
+
+// nodes is the classes and devices that wants ask for: those in whose lines a lease stands.
+func nodes(wants []lease.Want) []string {
+	found := map[string]bool{}
+	for _, w := range wants {
+		for _, class := range w.Classes {
+			found[class] = true
+		}
+		if w.Device != "" {
+			found[w.Device] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// isClass tells a class from a device by its name.
+func isClass(node string) bool { return node == "-" || strings.Contains(node, "=") }
+
+// parseWants reads wants as they are stored.
+func parseWants(text string) []lease.Want {
+	var wants []lease.Want
+	for part := range strings.SplitSeq(text, ";") {
+		count, options, ok := strings.Cut(part, "*")
+		if !ok {
+			continue
+		}
+		n, _ := strconv.Atoi(count)
+		if w := (lease.Want{Count: n}); isClass(strings.Split(options, "|")[0]) {
+			w.Classes = strings.Split(options, "|")
+			wants = append(wants, w)
+		} else {
+			w.Device = options
+			wants = append(wants, w)
+		}
+	}
+	return wants
+}
+
+// hasRecord reports whether there is a record of a lease.
+func (d *dump) hasRecord(id string) bool {
+	_, ok := d.keys["lease:{"+d.pool+"}:"+id]
+	return ok
+}
+
+// withRecord is the entries of an index of leases that have a record.
+func (d *dump) withRecord(index map[string]time.Duration) map[string]time.Duration {
+	found := maps.Clone(index)
+	maps.DeleteFunc(found, func(id string, _ time.Duration) bool { return !d.hasRecord(id) })
+	return found
+}
+
+// strangers is who is in line, or listed as being so, without a record.
+func (d *dump) strangers() []string {
+	found := map[string]bool{}
+	for _, index := range slices.Concat(slices.Collect(maps.Values(d.each("queue"))), []stored{d.one("queue"), d.one("tickets"), d.one("asked")}) {
+		for id := range index.ms {
+			if !d.hasRecord(id) {
+				found[id] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// waiting is the ids of a queue in order, but for those without a record, which whoever comes across them drops.
+func (d *dump) waiting(queue stored) []string {
+	ids := slices.SortedFunc(maps.Keys(queue.ms), func(a, b string) int {
+		return cmp.Or(cmp.Compare(queue.ms[a], queue.ms[b]), strings.Compare(a, b))
+	})
+	return slices.DeleteFunc(ids, func(id string) bool { return !d.hasRecord(id) })
+}
+
+// spare is the devices that are to be had: in service, among the free and not locked, unless nobody noticed yet that the
+// last lease of it is over.
+func (d *dump) spare() []spare {
+	var found []spare
+	leases, locks := d.each("lease"), d.locks()
+	for name, about := range d.each("device") {
+		class, last := about.hash["class"], about.hash["last_lease"]
+		ms, free := d.each("free")[class].ms[name]
+		_, locked := locks[name]
+		_, unnoticed := d.one("active").ms[last]
+		if record, known := leases[last]; known {
+			unnoticed = record.hash["state"] == "active" && slices.Contains(strings.Fields(record.hash["devices"]), name)
+		}
+		if free && !locked && !unnoticed && about.hash["state"] == "in_service" {
+			found = append(found, spare{name, class, time.Duration(ms) * time.Millisecond})
+		}
+	}
+	return found
 }

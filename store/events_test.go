@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,7 +82,8 @@ func TestEventsAreTheHistory(t *testing.T) {
 
 func granted(l *lease.Lease) map[string]string {
 	return map[string]string{
-		"type": "granted", "lease": l.ID.String(), "devices": l.Devices[0], "holder": l.Holder, "fence": fmt.Sprint(l.Fence),
+		"type": "granted", "lease": l.ID.String(), "devices": strings.Join(l.Devices, " "), "holder": l.Holder, "fence": fmt.Sprint(l.Fence),
+		"waited_ms": fmt.Sprint(l.Waited().Milliseconds()),
 	}
 }
 

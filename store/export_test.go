@@ -9,3 +9,12 @@ func NewWithScripts(rdb redis.UniversalClient, o Options, edit func(name, source
 
 // DocumentedKeys are the keys of a pool as the scripts are given them; one that ends in ':' is a prefix.
 func DocumentedKeys(pool string) []string { return poolKeys(pool) }
+
+// ScriptNames are the names of the scripts by their hashes, as Redis knows them.
+func ScriptNames() map[string]string {
+	names := map[string]string{}
+	for _, s := range loadScripts().all() {
+		names[s.Hash()] = s.name
+	}
+	return names
+}

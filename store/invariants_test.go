@@ -17,6 +17,7 @@ import (
 var kinds = map[string]string{
 	"lock": "string", "lease": "hash", "active": "zset", "ended": "zset", "devices": "set", "device": "hash", "free": "zset",
 	"maintenance": "zset", "fence": "string", "events": "stream",
+	"queue": "zset", "wanted": "zset", "tickets": "zset", "asked": "zset", "holder": "hash",
 }
 
 // checkKeys proves that nothing is stored but what keys.go documents, each under the hash tag of its pool.
@@ -50,25 +51,141 @@ func checkLocks(t rapid.TB, d *dump) {
 	}
 }
 
-// checkRecords proves that the record of every lease is forgotten some day, that one which ended says why, and that none
-// has a fence above the last.
+// checkRecords proves that the record of every lease is forgotten some day, that one which waits has nothing yet, that one
+// which ended says why, and that none has a fence above the last.
 func checkRecords(t rapid.TB, d *dump) {
 	t.Helper()
 	last, _ := strconv.ParseInt(d.one("fence").text, 10, 64)
 	active := d.one("active").ms
 	for id, record := range d.each("lease") {
-		fence, err := strconv.ParseInt(record.hash["fence"], 10, 64)
-		if err != nil || fence > last {
-			t.Logf("fence %q, the last is %d", record.hash["fence"], last)
-			t.Fatalf("lease %s has a fence above the last", id)
-		}
+		about := record.hash
 		if record.left <= 0 {
 			t.Fatalf("the record of %s never expires", id)
 		}
-		ended := record.hash["state"] != "active"
-		if _, listed := active[id]; ended && (listed || record.hash["ended_reason"] == "" || record.hash["ended_ms"] == "") {
-			t.Fatalf("lease %s is over, but listed as active (%v) or without a reason (%q)", id, listed, record.hash["ended_reason"])
+		_, listed := active[id]
+		waits, ended := about["state"] == "pending", about["state"] != "active" && about["state"] != "pending"
+		if (waits || ended) && listed || ended && (about["ended_reason"] == "" || about["ended_ms"] == "") {
+			t.Fatalf("lease %s is %s, but listed as active (%v) or without a reason (%q)", id, about["state"], listed, about["ended_reason"])
 		}
+		if waits && about["fence"]+about["devices"]+about["grant_ms"]+about["deadline_ms"]+about["ended_ms"] != "" {
+			t.Fatalf("lease %s waits, but has something already: %v", id, about)
+		}
+		if fence := about["fence"]; fence != "" {
+			if n, err := strconv.ParseInt(fence, 10, 64); err != nil || n > last {
+				t.Logf("fence %q, the last is %d", fence, last)
+				t.Fatalf("lease %s has a fence above the last", id)
+			}
+		} else if about["state"] == "active" {
+			t.Fatalf("lease %s is active, but has no fence", id)
+		}
+	}
+}
+
+// checkQueues proves that who waits is listed in the line, with the tickets and for each class and device that it wants, and
+// that nobody else is.
+func checkQueues(t rapid.TB, d *dump) {
+	t.Helper()
+	line, pending := d.one("queue").ms, map[string]bool{}
+	for id, record := range d.each("lease") {
+		if record.hash["state"] != "pending" {
+			continue
+		}
+		pending[id] = true
+		for _, index := range []string{"queue", "tickets", "asked"} {
+			if _, listed := d.one(index).ms[id]; !listed {
+				t.Fatalf("lease %s waits, but is not in %s", id, index)
+			}
+		}
+		wants := nodes(parseWants(record.hash["wants"]))
+		for node, queue := range d.each("queue") {
+			at, listed := queue.ms[id]
+			if listed != slices.Contains(wants, node) || listed && at != line[id] {
+				t.Fatalf("lease %s wants %v, but is in the queue of %s: %v", id, wants, node, listed)
+			}
+		}
+		for _, node := range wants {
+			if _, ok := d.each("queue")[node].ms[id]; !ok {
+				t.Fatalf("lease %s wants %s, but is not in its queue", id, node)
+			}
+		}
+	}
+	checkNobodyElse(t, d, pending)
+	checkWanted(t, d)
+}
+
+// checkNobodyElse proves that no lease is in line that does not wait; but for those without a record.
+func checkNobodyElse(t rapid.TB, d *dump, pending map[string]bool) {
+	t.Helper()
+	indexes := d.each("queue")
+	for _, index := range []string{"queue", "tickets", "asked"} {
+		indexes[index] = d.one(index)
+	}
+	for name, index := range indexes {
+		for id := range index.ms {
+			if !pending[id] && d.hasRecord(id) {
+				t.Fatalf("lease %s does not wait, but is in the queue of %s", id, name)
+			}
+		}
+	}
+}
+
+// checkWanted proves that it is known which classes have a queue, and which devices that are free.
+func checkWanted(t rapid.TB, d *dump) {
+	t.Helper()
+	wanted, queues := d.one("wanted").ms, d.each("queue")
+	for node, kind := range wanted {
+		if _, ok := queues[node]; !ok || (kind == 0) != isClass(node) {
+			t.Fatalf("%s is listed as wanted with %d, but has a queue: %v", node, kind, ok)
+		}
+	}
+	free := d.spare()
+	for node := range queues {
+		_, listed := wanted[node]
+		isFree := slices.ContainsFunc(free, func(device spare) bool { return device.name == node })
+		if !listed && (isClass(node) || isFree) {
+			t.Fatalf("%s has a queue, but is not listed as wanted", node)
+		}
+	}
+}
+
+// checkHolders proves that each lease which is not over counts as its holder's, and that nothing else does; but for those
+// without a record.
+func checkHolders(t rapid.TB, d *dump) {
+	t.Helper()
+	holders := d.each("holder")
+	for id, record := range d.each("lease") {
+		about := record.hash
+		has, counted := holders[about["holder"]].hash[id]
+		devices := strconv.Itoa(len(places(parseWants(about["wants"]))))
+		on := about["state"] == "active" || about["state"] == "pending"
+		if counted != (on && about["holder"] != "") || counted && about["wants"] != "" && has != devices {
+			t.Fatalf("lease %s with %s devices is %s, and counted as %q of holder %q", id, devices, about["state"], has, about["holder"])
+		}
+	}
+	for holder, has := range holders {
+		for id := range has.hash {
+			if d.hasRecord(id) && d.keys["lease:{"+d.pool+"}:"+id].hash["holder"] != holder {
+				t.Fatalf("lease %s is counted as that of holder %q", id, holder)
+			}
+		}
+	}
+}
+
+// checkServed proves that nobody in line could be granted: it walks the line as it is stored. Nobody noticed yet what those
+// spoke for whose records were forgotten.
+func checkServed(t rapid.TB, d *dump) {
+	t.Helper()
+	if len(d.strangers()) > 0 {
+		return
+	}
+	free := d.spare()
+	for _, id := range d.waiting(d.one("queue")) {
+		wanted := places(parseWants(d.keys["lease:{"+d.pool+"}:"+id].hash["wants"]))
+		taken := basis(wanted, free)
+		if len(taken) > 0 && len(taken) == len(wanted) {
+			t.Fatalf("lease %s waits, but could have %v", id, taken)
+		}
+		free = slices.DeleteFunc(free, func(device spare) bool { return slices.Contains(taken, device) })
 	}
 }
 

@@ -7,25 +7,39 @@ import "github.com/automation-infra/automation-infra/lease"
 //
 //	lock:{pool}:<device>        string  the id of the lease that holds the device. THE lock: set by SET NX PX, kept by
 //	                                    PEXPIRE, ended by DEL or by its own expiry. A device is leased exactly while it lives.
-//	lease:{pool}:<id>           hash    state, devices (names, blank between), holder, purpose, link, fence, ttl_ms,
-//	                                    grace_ms, create_ms, deadline_ms, request (digest), ended_ms, ended_reason.
-//	                                    Outlives the lease by an hour, so that a late keepalive hears why it ended.
+//	lease:{pool}:<id>           hash    state, demands (JSON, as asked), wants, matching (how many devices could do), devices
+//	                                    (names, blank between), holder, purpose, link, priority, fence, ttl_ms, hold_ms,
+//	                                    grace_ms, ask_ms, create_ms, grant_ms, deadline_ms, request (digest), ended_ms,
+//	                                    ended_reason. Outlives the lease by an hour, so that a late keepalive hears why
+//	                                    it ended. wants is what the demands mean: "2*<class>|<class>;1*<device>" is two
+//	                                    devices of either class, and that one device.
 //	active:{pool}               zset    active lease -> ms its locks expire
 //	ended:{pool}                zset    ended lease -> ms it ended, for an hour
 //	devices:{pool}              set     the devices of the inventory, and those that left it and are still leased
 //	device:{pool}:<device>      hash    class, state (in_service, maintenance, removed), note, last_lease, grants
 //	free:{pool}:<class>         zset    device in service and not leased -> ms it became free; the lowest is granted next
 //	maintenance:{pool}:<class>  zset    device out of service and not leased -> ms it went there
-//	fence:{pool}                string  the last fence: max(the one before + 1, Redis's clock in µs)
-//	events:{pool}               stream  granted, renewed_late, released, expired, revoked, in_service, maintenance:
-//	                                    about the last 10,000
+//	fence:{pool}                string  the last number drawn, for a fence or a place in line: max(the one before + 1, Redis's
+//	                                    clock in µs)
+//	queue:{pool}                zset    the line: pending lease -> its order, the lowest first: the number it drew, less the
+//	                                    µs of waiting that its priority counts as
+//	queue:{pool}:<class>        zset    those of the line that could have a device of the class, with their orders
+//	queue:{pool}:<device>       zset    those that want this one device. A class is "-" or has a "=", a device neither
+//	wanted:{pool}               zset    classes (0) and devices (1) that have such a queue
+//	tickets:{pool}              zset    pending lease -> ms it is dropped unless someone asks for it before
+//	asked:{pool}                zset    pending lease -> ms it was first asked for
+//	holder:{pool}:<holder>      hash    pending and active leases of a holder -> how many devices
+//	events:{pool}               stream  queued, granted, renewed_late, released, expired, revoked, abandoned, in_service,
+//	                                    maintenance: about the last 10,000
 //
-// active, ended, free and maintenance are indexes: where one disagrees with a lock, the lock is right.
+// active, ended, free and maintenance are indexes: where one disagrees with a lock, the lock is right. On the channel "leases"
+// the scripts publish the id of each lease that leaves the line, granted or not.
 func poolKeys(pool string) []string {
 	tag := ":{" + pool + "}"
 	return []string{
 		"lock" + tag + ":", "lease" + tag + ":", "device" + tag + ":", "free" + tag + ":", "maintenance" + tag + ":",
 		"active" + tag, "ended" + tag, "devices" + tag, "fence" + tag, "events" + tag,
+		"queue" + tag, "queue" + tag + ":", "wanted" + tag, "tickets" + tag, "asked" + tag, "holder" + tag + ":",
 	}
 }
 
@@ -38,8 +52,17 @@ func maintenanceKey(pool, class string) string { return "maintenance:{" + pool +
 
 // indexKey is the index that lists leases of a state.
 func indexKey(pool string, state lease.State) string {
-	if state == lease.StateActive {
+	switch state {
+	case lease.StatePending:
+		return "queue:{" + pool + "}"
+	case lease.StateActive:
 		return "active:{" + pool + "}"
 	}
 	return "ended:{" + pool + "}"
 }
+
+// askedKey is the index of when tickets were first asked for.
+func askedKey(pool string) string { return "asked:{" + pool + "}" }
+
+// channel is where the scripts publish the id of each lease that leaves the line.
+const channel = "leases"

@@ -21,14 +21,14 @@ func (s *Store) Lease(ctx context.Context, id lease.ID) (*lease.Lease, error) {
 }
 
 // Leases lists leases of a pool in one state: active ones by when they end, others by when they ended in the last hour.
-// It looks at up to limit (at most 128) of them after a position, "" for the first, and returns those it found and the
+// It looks at up to limit (at most 16) of them after a position, "" for the first, and returns those it found and the
 // position to go on from, "" at the end. A lease that is kept alive meanwhile may come twice; none is left out.
 func (s *Store) Leases(ctx context.Context, pool string, state lease.State, after string, limit int) ([]*lease.Lease, string, error) {
 	from, err := parsePosition(after)
 	if err != nil {
 		return nil, "", err
 	}
-	entries, err := s.entries(ctx, indexKey(pool, state), from, min(limit, batch))
+	entries, err := s.entries(ctx, indexKey(pool, state), from, min(limit, batch/2))
 	if err != nil || len(entries) == 0 {
 		return nil, "", err
 	}

@@ -13,6 +13,8 @@ import (
 
 type metrics struct {
 	duration *prometheus.HistogramVec
+	grants   *prometheus.CounterVec
+	wait     *prometheus.HistogramVec
 	ended    *prometheus.CounterVec
 	hold     *prometheus.HistogramVec
 }
@@ -24,6 +26,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "lease_redis_duration_seconds", Help: "How long calls to Redis took.",
 			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 13), // 0.25 ms to 1 s
 		}, []string{"operation", "result"}),
+		grants: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "lease_grants_total", Help: "Leases that this process granted, also to who waited at another.",
+		}, []string{"pool"}),
+		wait: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "lease_wait_seconds", Help: "How long leases waited in line until they were granted.",
+			Buckets: append([]float64{0}, prometheus.ExponentialBuckets(0.25, 4, 9)...), // at once, 0.25 s to 4.5 h
+		}, []string{"pool"}),
 		ended: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "lease_ended_total", Help: "Leases that this process saw end, by why they ended.",
 		}, []string{"pool", "reason"}),
@@ -43,48 +52,66 @@ func (m *metrics) called(operation string, took time.Duration, err error) {
 	m.duration.WithLabelValues(operation, result).Observe(took.Seconds())
 }
 
-func (m *metrics) leasesEnded(pool string, ended []endedLease) {
-	for _, l := range ended {
+// report counts what a script did.
+func (m *metrics) report(pool string, r reply) {
+	for _, wait := range r.waited {
+		m.grants.WithLabelValues(pool).Inc()
+		m.wait.WithLabelValues(pool).Observe(wait.Seconds())
+	}
+	for _, l := range r.ended {
 		m.ended.WithLabelValues(pool, string(l.reason)).Inc()
-		m.hold.WithLabelValues(pool).Observe(l.held.Seconds())
+		if l.held >= 0 {
+			m.hold.WithLabelValues(pool).Observe(l.held.Seconds())
+		}
 	}
 }
 
-// deviceCollector counts devices when it is asked.
-type deviceCollector struct {
+// collector counts devices and who waits for them when it is asked.
+type collector struct {
 	store     *Store
 	inventory func() *lease.Inventory
 	devices   *prometheus.Desc
+	queue     *prometheus.Desc
+	oldest    *prometheus.Desc
 	up        *prometheus.Desc
 }
 
-// DeviceCollector returns the metrics lease_devices{pool,state}, read from Redis at each scrape, and lease_store_up. Every
-// process reports the same numbers; aggregate them with max.
-func (s *Store) DeviceCollector(inventory func() *lease.Inventory) prometheus.Collector {
-	return &deviceCollector{
+// Collector returns the metrics lease_devices{pool,state}, lease_queue_length{pool} and lease_queue_oldest_seconds{pool}, read
+// from Redis at each scrape, and lease_store_up. Every process reports the same numbers; aggregate them with max.
+func (s *Store) Collector(inventory func() *lease.Inventory) prometheus.Collector {
+	pool := []string{"pool"}
+	return &collector{
 		store: s, inventory: inventory,
 		devices: prometheus.NewDesc("lease_devices", "Devices of the inventory by what can be done with them.", []string{"pool", "state"}, nil),
+		queue:   prometheus.NewDesc("lease_queue_length", "Leases that wait in line.", pool, nil),
+		oldest:  prometheus.NewDesc("lease_queue_oldest_seconds", "How long the one that has waited the longest has; 0 when none waits.", pool, nil),
 		up:      prometheus.NewDesc("lease_store_up", "Whether Redis answered when this was scraped.", nil, nil),
 	}
 }
 
-func (c *deviceCollector) Describe(out chan<- *prometheus.Desc) {
-	out <- c.devices
-	out <- c.up
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{c.devices, c.queue, c.oldest, c.up} {
+		out <- desc
+	}
 }
 
-func (c *deviceCollector) Collect(out chan<- prometheus.Metric) {
+func (c *collector) Collect(out chan<- prometheus.Metric) {
 	up := 1.0
 	inv := c.inventory()
+	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
 	for _, name := range inv.Pools() {
-		counts, err := c.store.countDevices(context.Background(), inv.Pool(name))
+		counts, err := c.store.count(context.Background(), inv.Pool(name))
 		if err != nil {
 			up = 0
 			break
 		}
-		for state, n := range counts {
-			out <- prometheus.MustNewConstMetric(c.devices, prometheus.GaugeValue, float64(n), name, string(state))
+		for state, n := range counts.devices {
+			gauge(c.devices, float64(n), name, string(state))
 		}
+		gauge(c.queue, float64(counts.waiting), name)
+		gauge(c.oldest, counts.oldest.Seconds(), name)
 	}
-	out <- prometheus.MustNewConstMetric(c.up, prometheus.GaugeValue, up)
+	gauge(c.up, up)
 }

@@ -101,13 +101,15 @@ func TestRefusedCallsAreTimed(t *testing.T) {
 func TestDevicesAreCounted(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
 		l := newLab(t, r, device("a", "x"), device("b", "x"), device("c", "y"), device("d", ""))
-		l.grant(t, lease.Request{Selector: "model=x"})
+		l.grant(t, selecting("model=x"))
 		l.maintenance(t, "c", true)
-		collector := l.DeviceCollector(func() *lease.Inventory { return l.inventory })
+		collector := l.Collector(func() *lease.Inventory { return l.inventory })
 		wantGauges(t, collector, map[string]float64{
 			"lease_devices{pool=default,state=free}":        2,
 			"lease_devices{pool=default,state=leased}":      1,
 			"lease_devices{pool=default,state=maintenance}": 1,
+			"lease_queue_length{pool=default}":              0,
+			"lease_queue_oldest_seconds{pool=default}":      0,
 			"lease_store_up{}":                              1,
 		})
 	})
@@ -118,7 +120,7 @@ func TestScrapeOfAnOutage(t *testing.T) {
 	t.Parallel()
 	inventory := inventoryOf(device("a", ""))
 	s := store.New(storetest.Client(t, refusing(t)), store.Options{})
-	wantGauges(t, s.DeviceCollector(func() *lease.Inventory { return inventory }), map[string]float64{"lease_store_up{}": 0})
+	wantGauges(t, s.Collector(func() *lease.Inventory { return inventory }), map[string]float64{"lease_store_up{}": 0})
 }
 
 // wantGauges fails unless a collector has these gauges and no others.

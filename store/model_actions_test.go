@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,11 +10,36 @@ import (
 	"github.com/automation-infra/automation-infra/lease"
 )
 
-func (m *machine) allocateAny(t *rapid.T) { m.allocateNew(t, lease.Request{}) }
+func (m *machine) allocateAny(t *rapid.T) { m.allocateNew(t, lease.Demand{}) }
 func (m *machine) allocateSelected(t *rapid.T) {
-	m.allocateNew(t, lease.Request{Selector: m.selector(t)})
+	m.allocateNew(t, lease.Demand{Selector: m.selector(t)})
 }
-func (m *machine) allocateNamed(t *rapid.T) { m.allocateNew(t, lease.Request{Name: m.device(t)}) }
+func (m *machine) allocateNamed(t *rapid.T) { m.allocateNew(t, lease.Demand{Name: m.device(t)}) }
+
+// allocateSeveral asks for devices by several demands, which may overlap.
+func (m *machine) allocateSeveral(t *rapid.T) {
+	demands := make([]lease.Demand, rapid.IntRange(1, 3).Draw(t, "demands"))
+	for i := range demands {
+		switch rapid.IntRange(0, 3).Draw(t, "kind of demand") {
+		case 0:
+			demands[i] = lease.Demand{Name: m.device(t)}
+		case 1:
+			demands[i] = lease.Demand{Count: rapid.IntRange(1, 2).Draw(t, "count")}
+		default:
+			demands[i] = lease.Demand{Selector: m.selector(t), Count: rapid.IntRange(1, 2).Draw(t, "count")}
+		}
+	}
+	m.allocateNew(t, demands...)
+}
+
+// rush has some ask one after another, so that there is a line.
+func (m *machine) rush(t *rapid.T) {
+	asks := []func(*rapid.T){m.allocateAny, m.allocateSelected, m.allocateNamed, m.allocateSeveral}
+	for range rapid.IntRange(2, 4).Draw(t, "how many") {
+		rapid.SampledFrom(asks).Draw(t, "what")(t)
+		m.check(t)
+	}
+}
 
 func (m *machine) selector(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"model=x", "model in (x,y)", "!model"}).Draw(t, "selector")
@@ -27,23 +51,31 @@ func (m *machine) device(t *rapid.T) string {
 }
 
 // allocateNew asks with a token that nobody used.
-func (m *machine) allocateNew(t *rapid.T, r lease.Request) {
-	n := len(m.history)
-	r.Pool, r.Holder, r.Purpose, r.Link = pool, fmt.Sprintf("holder %d", n), "nightly", "https://ci/7"
-	asks := rapid.SampledFrom(terms).Draw(t, "term")
-	r.TTL, r.MaxHold = asks.ttl, asks.hold
+func (m *machine) allocateNew(t *rapid.T, demands ...lease.Demand) {
+	n, asks := len(m.history), rapid.SampledFrom(terms).Draw(t, "term")
 	token := lease.Token(fmt.Sprintf("secret-of-holder-%08d", n))
-	asked := request{token, token.ID(pool), r}
+	asked := request{
+		token: token, id: token.ID(pool), ask: rapid.SampledFrom(askWithin).Draw(t, "ask within"),
+		Request: lease.Request{
+			Pool: pool, Demands: demands, Priority: rapid.SampledFrom(priorities).Draw(t, "priority"), TTL: asks.ttl, MaxHold: asks.hold,
+			Holder: rapid.SampledFrom([]string{"alice", "bob", ""}).Draw(t, "holder"), Purpose: "nightly", Link: "https://ci/7",
+		},
+	}
 	m.history = append(m.history, asked)
+	m.ids[asked.id.String()] = asked.id
 	m.allocate(t, asked)
 }
 
-// allocateAgain repeats a token, mostly with the same request.
+// allocateAgain repeats a token, mostly with the same request. It does not take up what is left in line of one that was
+// forgotten.
 func (m *machine) allocateAgain(t *rapid.T) {
 	if len(m.history) == 0 {
 		t.Skip("no token was used")
 	}
 	asked := rapid.SampledFrom(m.history).Draw(t, "token")
+	if slices.Contains(m.strangers, asked.id.String()) {
+		t.Skip("it is in line without a record")
+	}
 	if rapid.IntRange(0, 3).Draw(t, "other request") == 3 {
 		asked.Purpose = "other"
 	}
@@ -52,62 +84,46 @@ func (m *machine) allocateAgain(t *rapid.T) {
 
 func (m *machine) allocate(t *rapid.T, asked request) {
 	g, err := m.lab.Resolve(asked.id, asked.Request)
-	if errors.Is(err, lease.ErrNoMatch) {
+	if err != nil {
 		return // the store is not asked
 	}
-	want := m.model.allocate(g, m.redis.Slack)
+	g.Wait, g.Queueing.AskWithin = rapid.IntRange(0, 3).Draw(t, "wait") > 0, asked.ask
+	want := m.model.allocate(g)
 	got, granted, err := m.store.Allocate(m.ctx, g)
-	t.Logf("allocate for %s: granted %v: %+v, %v", asked.Holder, granted, got, err)
+	t.Logf("allocate %+v, priority %d, wait %v: granted %v: %+v, %v", g.Wants, g.Request.Priority, g.Wait, granted, got, err)
 	switch {
 	case want.code != "":
-		m.refused(t, g, err, want.code)
+		m.refused(t, g, err, want)
 	case err != nil:
-		t.Fatalf("allocate for %s: error %s", asked.Holder, errorCode(err))
-	case want.existing != nil:
-		if granted {
-			t.Fatalf("allocate for %s: granted a second time: %v", asked.Holder, got.Devices)
-		}
-		m.sameLease(t, got, want.existing)
+		t.Fatalf("allocate %s: error %s", g.ID, errorCode(err))
+	case granted != want.granted:
+		t.Fatalf("allocate %s: granted %v, want %v", g.ID, granted, want.granted)
 	default:
-		m.granted(t, g, got, granted, want.choices)
+		m.sameLease(t, got, want.lease)
 	}
-}
-
-// granted checks a new lease: of a device that nobody holds and that was free the longest, with a higher fence.
-func (m *machine) granted(t *rapid.T, g lease.Grant, got *lease.Lease, granted bool, choices []string) {
-	if !granted || len(got.Devices) != 1 || !slices.Contains(choices, got.Devices[0]) {
-		t.Fatalf("allocate %s: granted %v: %v, want one of %v", g.ID, granted, got.Devices, choices)
-	}
-	if id, locked := m.model.holder(got.Devices[0]); locked {
-		t.Fatalf("allocate %s: granted %s, which %s holds", g.ID, got.Devices[0], id)
-	}
-	if got.Fence <= m.model.fence {
-		t.Logf("fence %d, the last was %d", got.Fence, m.model.fence)
-		t.Fatalf("allocate %s: the fence does not rise", g.ID)
-	}
-	m.sameLease(t, got, m.model.grant(g, got.Devices[0], got.Fence))
 }
 
 // refused checks why an allocation was refused.
-func (m *machine) refused(t *rapid.T, g lease.Grant, err error, code lease.Code) {
-	e := m.coded(t, "allocate", g.ID, err, code)
-	switch code {
+func (m *machine) refused(t *rapid.T, g lease.Grant, err error, want verdict) {
+	e := m.coded(t, "allocate", g.ID, err, want.code)
+	switch want.code {
 	case lease.CodeEnded:
-		m.sameEnd(t, e.Ended, m.model.leases[g.ID], m.clock(t))
+		m.sameEnd(t, e.Ended, want.lease, m.clock(t))
 	case lease.CodeNoneFree:
-		maintenance, next, known := m.model.availability(g)
-		a := e.Availability
-		if a.Matching != g.Demand.Matching || a.Maintenance != maintenance || a.Leased != a.Matching-maintenance {
-			t.Fatalf("allocate %s: %d leased, %d in maintenance of %d, want %d in maintenance of %d",
-				g.ID, a.Leased, a.Maintenance, a.Matching, maintenance, g.Demand.Matching)
-		}
-		if known == a.NextEnd.IsZero() {
-			t.Fatalf("allocate %s: the next end is known: %v, want %v", g.ID, !known, known)
-		}
-		if known {
-			m.sameTime(t, "next end", a.NextEnd, next, a.Now)
-		}
+		m.sameAvailability(t, *e.Availability, g)
 	}
+}
+
+// poll asks for a lease, mostly for one that waits.
+func (m *machine) poll(t *rapid.T) {
+	id := m.anyID(t)
+	if line := m.model.inLine(); len(line) > 0 && rapid.IntRange(0, 3).Draw(t, "any lease") < 3 {
+		id = line[rapid.IntRange(0, len(line)-1).Draw(t, "place")].grant.ID
+	}
+	want := m.model.poll(id)
+	got, err := m.store.Poll(m.ctx, id)
+	t.Logf("poll: %+v, %v", got, err)
+	m.read(t, id, got, err, want)
 }
 
 // anyID draws the id of a lease: mostly of one that nobody noticed to be over, else of a token that was used, or of one
@@ -117,9 +133,9 @@ func (m *machine) anyID(t *rapid.T) lease.ID {
 	if kind == 9 || len(m.history) == 0 {
 		return lease.Token("nobody-ever-used-this-token").ID(pool)
 	}
-	active := slices.DeleteFunc(slices.Clone(m.history), func(asked request) bool { return !m.model.isActive(asked.id) })
-	if kind < 7 && len(active) > 0 {
-		return rapid.SampledFrom(active).Draw(t, "token").id
+	on := slices.DeleteFunc(slices.Clone(m.history), func(asked request) bool { return !m.model.isOn(asked.id) })
+	if kind < 7 && len(on) > 0 {
+		return rapid.SampledFrom(on).Draw(t, "token").id
 	}
 	return rapid.SampledFrom(m.history).Draw(t, "token").id
 }
@@ -170,7 +186,7 @@ func (m *machine) over(t *rapid.T, operation string, id lease.ID, want *modelLea
 // advance moves to a phase of this round or a later one.
 func (m *machine) advance(t *rapid.T) {
 	to := m.model.now - m.model.now%round + phases[rapid.IntRange(0, len(phases)-1).Draw(t, "phase")]
-	to += round * time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 1, 5}).Draw(t, "rounds"))
+	to += round * time.Duration(rapid.SampledFrom([]int{0, 0, 0, 0, 0, 1, 1, 5}).Draw(t, "rounds"))
 	if to <= m.model.now {
 		to += round
 	}
@@ -179,12 +195,28 @@ func (m *machine) advance(t *rapid.T) {
 }
 
 func (m *machine) reap(t *rapid.T) {
-	more, err := m.store.Reap(m.ctx, pool)
-	if err != nil || more {
-		t.Fatalf("reap: more %v, %v", more, err)
+	next, err := m.store.Reap(m.ctx, pool)
+	if err != nil {
+		t.Fatalf("reap: %v", err)
 	}
-	m.model.reap()
-	m.model.tidy()
+	m.model.step(func() {
+		m.model.reap()
+		m.model.tidy()
+		m.model.freed = true
+	})
+	m.sameNext(t, next)
+}
+
+// sameNext compares when the next lease is due, which is told while someone waits.
+func (m *machine) sameNext(t *rapid.T, got time.Duration) {
+	due := inOrder(m.model.active)
+	wanted := len(due) > 0 && len(m.model.inLine()) > 0
+	if wanted != (got > 0) && len(m.strangers) == 0 {
+		t.Fatalf("reap: the next lease is due in %s, which somebody waits for: %v", got.Round(time.Minute), wanted)
+	}
+	if wanted {
+		m.sameLeft(t, "next due", got, m.model.active[due[0]])
+	}
 }
 
 func (m *machine) setDevice(t *rapid.T) {

@@ -1,10 +1,12 @@
 package store_test
 
 import (
-	"errors"
+	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -12,7 +14,96 @@ import (
 	"github.com/automation-infra/automation-infra/lease"
 )
 
-// checkAgrees proves that Redis has what the model has: the locks, and the indexes with their times.
+// checkGranted proves that the leases granted since the last check are those of the model, in its order, with fences above
+// all that were drawn before.
+func (m *machine) checkGranted(t *rapid.T, d *dump) {
+	fences := map[string]int64{}
+	for id, record := range d.each("lease") {
+		if fence := number(record.hash["fence"]); fence > m.model.fence {
+			fences[id] = fence
+		}
+	}
+	got := slices.SortedFunc(maps.Keys(fences), func(a, b string) int { return cmp.Compare(fences[a], fences[b]) })
+	var want []string
+	for _, l := range m.model.granted {
+		want = append(want, l.grant.ID.String())
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("granted %v in this order, want %v", got, want)
+	}
+}
+
+// number is an integer that is stored as text; 0 for none.
+func number(text string) int64 {
+	n, _ := strconv.ParseInt(text, 10, 64)
+	return n
+}
+
+// checkLeases proves that Redis has the same record of each lease as the model.
+func (m *machine) checkLeases(t *rapid.T, d *dump) {
+	records := d.each("lease")
+	for id, l := range m.model.leases {
+		record, known := records[id.String()]
+		if known != (m.model.record(id) != nil) {
+			t.Fatalf("lease %s has a record: %v, want %v", id, known, !known)
+		}
+		if !known {
+			continue
+		}
+		delete(records, id.String())
+		if got, want := record.hash["state"], l.stored(); got != string(want) || record.hash["ended_reason"] != string(l.reason) {
+			t.Fatalf("lease %s is stored as %s (%s), want %s (%s)", id, got, record.hash["ended_reason"], want, l.reason)
+		}
+		if got := parseWants(record.hash["wants"]); l.waits() && !reflect.DeepEqual(got, l.grant.Wants) {
+			t.Fatalf("lease %s wants %+v, want %+v", id, got, l.grant.Wants)
+		}
+		m.sameDevices(t, l, strings.Fields(record.hash["devices"]), number(record.hash["fence"]))
+	}
+	if len(records) > 0 {
+		t.Fatalf("records of leases that were never asked for: %v", slices.Sorted(maps.Keys(records)))
+	}
+}
+
+// stored is the state of a lease as far as anybody noticed.
+func (l *modelLease) stored() lease.State {
+	switch {
+	case l.reason != "":
+		return l.reason.State()
+	case l.waits():
+		return lease.StatePending
+	}
+	return lease.StateActive
+}
+
+// sameDevices compares what a lease was granted. The model leaves open how high its fence is, and in which order a demand
+// has its devices; from then on it is as it was told first.
+func (m *machine) sameDevices(t *rapid.T, l *modelLease, devices []string, fence int64) {
+	if len(l.devices) > 0 && l.fence == 0 {
+		m.checkGrant(t, l, devices, fence)
+		l.devices, l.fence = devices, fence
+	}
+	if l.fence != fence || !slices.Equal(l.devices, devices) {
+		t.Logf("fence %d, want %d", fence, l.fence)
+		t.Fatalf("lease %s has %v, want %v", l.grant.ID, devices, l.devices)
+	}
+}
+
+func (m *machine) checkGrant(t *rapid.T, l *modelLease, devices []string, fence int64) {
+	if fence <= m.model.fence {
+		t.Logf("fence %d, the last was %d", fence, m.model.fence)
+		t.Fatalf("lease %s: the fence does not rise", l.grant.ID)
+	}
+	if want := slices.Sorted(slices.Values(l.devices)); !slices.Equal(slices.Sorted(slices.Values(devices)), want) {
+		t.Fatalf("lease %s is granted %v, want %v", l.grant.ID, devices, want)
+	}
+	for i, place := range places(l.grant.Wants) {
+		if !mayTake(place, spare{name: devices[i], class: m.model.devices[devices[i]].class}) {
+			t.Fatalf("lease %s is granted %v, of which %s is not what it asked for there", l.grant.ID, devices, devices[i])
+		}
+	}
+}
+
+// checkAgrees proves that Redis has what the model has: the locks, and the indexes with their times and orders.
 func (m *machine) checkAgrees(t *rapid.T, d *dump) {
 	locks := map[string]string{}
 	for device := range m.model.locks {
@@ -26,15 +117,51 @@ func (m *machine) checkAgrees(t *rapid.T, d *dump) {
 	for device := range locks {
 		m.sameLeft(t, "lock of "+device, d.each("lock")[device].left, m.model.locks[device].until)
 	}
-	places := map[lease.DeviceState]map[string]time.Duration{lease.DeviceFree: {}, lease.DeviceMaintenance: {}, "": {}}
-	for name, about := range m.model.devices {
-		places[about.place][about.class+"/"+name] = about.since
-	}
-	m.sameIndex(t, "free", d.places("free"), places[lease.DeviceFree])
-	m.sameIndex(t, "maintenance", d.places("maintenance"), places[lease.DeviceMaintenance])
+	m.checkPlaces(t, d)
 	m.sameIndex(t, "active", d.index("active"), byText(m.model.active))
 	m.sameIndex(t, "ended", d.index("ended"), byText(m.model.ended))
+	m.sameIndex(t, "tickets", d.withRecord(d.index("tickets")), d.withRecord(byText(m.model.tickets)))
+	m.sameIndex(t, "asked", d.withRecord(d.index("asked")), d.withRecord(byText(m.model.asked)))
+	m.checkLine(t, d)
 	m.checkDevices(t, d)
+}
+
+// checkPlaces proves that devices are where the model has them. A wrong entry may be gone.
+func (m *machine) checkPlaces(t *rapid.T, d *dump) {
+	free := d.places("free")
+	places := map[lease.DeviceState]map[string]time.Duration{lease.DeviceFree: {}, lease.DeviceMaintenance: {}, "": {}}
+	for name, about := range m.model.devices {
+		if _, listed := free[about.class+"/"+name]; m.model.mistaken(name) && !listed {
+			about.place = ""
+		}
+		places[about.place][about.class+"/"+name] = about.since
+	}
+	m.sameIndex(t, "free", free, places[lease.DeviceFree])
+	m.sameIndex(t, "maintenance", d.places("maintenance"), places[lease.DeviceMaintenance])
+}
+
+// checkLine proves that those who wait do so in the order of the model, for all together and for each class and device.
+func (m *machine) checkLine(t *rapid.T, d *dump) {
+	line, queues := []string(nil), map[string][]string{}
+	for _, l := range m.model.inLine() {
+		id := l.grant.ID.String()
+		line = append(line, id)
+		for _, node := range nodes(l.grant.Wants) {
+			queues[node] = append(queues[node], id)
+		}
+	}
+	if got := d.waiting(d.one("queue")); !slices.Equal(got, line) {
+		t.Fatalf("in line: %v, want %v", got, line)
+	}
+	for node, queue := range d.each("queue") {
+		if got := d.waiting(queue); !slices.Equal(got, queues[node]) {
+			t.Fatalf("in line for %s: %v, want %v", node, got, queues[node])
+		}
+		delete(queues, node)
+	}
+	if len(queues) > 0 {
+		t.Fatalf("nobody is in line for %v", slices.Sorted(maps.Keys(queues)))
+	}
 }
 
 // checkDevices proves that Redis knows the devices that the model knows, and the same of them.
@@ -45,11 +172,40 @@ func (m *machine) checkDevices(t *rapid.T, d *dump) {
 	}
 	for name, want := range m.model.devices {
 		got := d.each("device")[name].hash
-		grants, _ := strconv.ParseInt(got["grants"], 10, 64)
-		if got["class"] != want.class || got["state"] != want.state || got["note"] != want.note || grants != want.grant {
+		if got["class"] != want.class || got["state"] != want.state || got["note"] != want.note || number(got["grants"]) != want.grant {
 			t.Fatalf("device %s: %v, want %+v", name, got, *want)
 		}
 	}
+}
+
+// adopt has the model go on with the times that Redis has, now that they are known to agree. On a real Redis they differ by
+// some milliseconds, which decide who has been free longer.
+func (m *machine) adopt(d *dump) {
+	at := func(ms int64) time.Duration { return m.model.now + d.sinceNow(ms) }
+	for name, about := range m.model.devices {
+		for _, index := range []string{"free", "maintenance"} {
+			if ms, listed := d.each(index)[about.class].ms[name]; listed {
+				about.since = at(ms)
+			}
+		}
+	}
+	for word, times := range map[string]map[lease.ID]time.Duration{
+		"active": m.model.active, "ended": m.model.ended, "tickets": m.model.tickets, "asked": m.model.asked,
+	} {
+		for id := range times {
+			if ms, listed := d.one(word).ms[id.String()]; listed {
+				times[id] = at(ms)
+			}
+		}
+	}
+	for id, record := range d.each("lease") {
+		l := m.model.leases[m.ids[id]]
+		if l.fence != 0 {
+			l.deadline = at(number(record.hash["deadline_ms"]))
+		}
+	}
+	m.model.fence = max(m.model.fence, number(d.one("fence").text))
+	m.model.granted = nil
 }
 
 func byText(times map[lease.ID]time.Duration) map[string]time.Duration {
@@ -76,112 +232,5 @@ func (m *machine) sameLeft(t *rapid.T, what string, left time.Duration, want tim
 	if (left - (want - m.model.now)).Abs() > m.redis.Slack {
 		t.Logf("%s: in %s", what, left)
 		t.Fatalf("%s: not in %s", what, want-m.model.now)
-	}
-}
-
-func (m *machine) sameTime(t *rapid.T, what string, got time.Time, want time.Duration, now time.Time) {
-	m.sameLeft(t, what, got.Sub(now), want)
-}
-
-// clock is Redis's.
-func (m *machine) clock(t *rapid.T) time.Time {
-	now, err := m.redis.Client.Time(m.ctx).Result()
-	if err != nil {
-		t.Fatalf("time: %v", err)
-	}
-	return now.Truncate(time.Millisecond)
-}
-
-func (m *machine) wantCode(t *rapid.T, operation string, about any, err error, code lease.Code) {
-	_ = m.coded(t, operation, about, err, code)
-}
-
-// coded is an error of ours; it fails unless that has the code.
-func (m *machine) coded(t *rapid.T, operation string, about any, err error, code lease.Code) *lease.Error {
-	var e *lease.Error
-	if !errors.As(err, &e) || e.Code != code {
-		t.Fatalf("%s %v: error %s, want %s", operation, about, errorCode(err), code)
-	}
-	return e
-}
-
-// errorCode is the part of an error that is the same in each run.
-func errorCode(err error) string {
-	var e *lease.Error
-	switch {
-	case err == nil:
-		return "none"
-	case errors.As(err, &e):
-		return string(e.Code)
-	}
-	return err.Error()
-}
-
-// sameEnd compares why and when a lease ended.
-func (m *machine) sameEnd(t *rapid.T, got *lease.Ended, want *modelLease, now time.Time) {
-	reason, at := m.model.over(want)
-	if reason == "" && got == nil {
-		return
-	}
-	if got == nil || got.Reason != reason && !m.eitherEnd(want, got.Reason, reason) {
-		t.Logf("ended: %+v", got)
-		t.Fatalf("lease %s: ended otherwise than %q", want.grant.ID, reason)
-	}
-	m.sameTime(t, "end", got.Time, at, now)
-}
-
-// eitherEnd reports whether two reasons differ by less than can be told: whether a lease ran to its deadline is a matter of
-// one millisecond, which a repaired entry of a real Redis may be off.
-func (m *machine) eitherEnd(l *modelLease, a, b lease.Reason) bool {
-	return m.redis.Slack > 0 && l.repaired && a.State() == b.State()
-}
-
-// sameLease compares a lease as the store tells it.
-func (m *machine) sameLease(t *rapid.T, got *lease.Lease, want *modelLease) {
-	g := want.grant
-	told := lease.Lease{
-		ID: g.ID, State: m.model.state(want), Holder: g.Request.Holder, Purpose: g.Request.Purpose, Link: g.Request.Link,
-		Fence: want.fence, TTL: g.TTL,
-		Devices: got.Devices, Create: got.Create, Expire: got.Expire, Deadline: got.Deadline, Ended: got.Ended, Now: got.Now,
-	}
-	if told.ID != got.ID || told.State != got.State || told.Holder != got.Holder || told.Purpose != got.Purpose ||
-		told.Link != got.Link || told.Fence != got.Fence || told.TTL != got.TTL || !slices.Equal(got.Devices, []string{want.device}) {
-		t.Logf("lease: %+v, want %+v of %s", *got, told, want.device)
-		t.Fatalf("lease %s: not as granted, or in another state than %s", g.ID, told.State)
-	}
-	m.sameTime(t, "create", got.Create, want.create, got.Now)
-	m.sameTime(t, "deadline", got.Deadline, want.deadline, got.Now)
-	m.sameEnd(t, got.Ended, want, got.Now)
-	if told.State != lease.StateActive && !got.Expire.IsZero() {
-		t.Fatalf("lease %s: over, but to expire", g.ID)
-	}
-	if told.State == lease.StateActive {
-		m.sameTime(t, "expire", got.Expire, m.model.expire(want), got.Now)
-	}
-}
-
-// sameDevice compares a device as the store tells it.
-func (m *machine) sameDevice(t *rapid.T, name string, got lease.DeviceStatus, now time.Time) {
-	d := m.model.devices[name]
-	want := lease.DeviceStatus{State: lease.DeviceFree, Maintenance: d.state == "maintenance", Note: d.note, Grants: d.grant}
-	since, known := d.since, d.place == placeOf(d.state)
-	if d.grant > 0 {
-		want.LastLease = d.last.String()
-	}
-	if want.Maintenance {
-		want.State = lease.DeviceMaintenance
-	}
-	if id, locked := m.model.holder(name); locked {
-		l := m.model.leases[id]
-		want.State, want.Lease, want.Holder = lease.DeviceLeased, id.String(), l.grant.Request.Holder
-		since, known = l.create, true
-	}
-	want.Since = got.Since
-	if got != want || known == got.Since.IsZero() {
-		t.Logf("device: %+v, want %+v (since is known: %v)", got, want, known)
-		t.Fatalf("device %s: is %s, want %s", name, got.State, want.State)
-	}
-	if known {
-		m.sameTime(t, "since", got.Since, since, now)
 	}
 }

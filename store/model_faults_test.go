@@ -3,6 +3,7 @@ package store_test
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,7 +34,9 @@ func (m *machine) reconcile(t *rapid.T) {
 	for _, name := range slices.Sorted(maps.Keys(m.inventory)) {
 		devices = append(devices, device(name, m.inventory[name]))
 	}
-	m.lab = lease.NewInventory([]lease.Pool{{Name: pool, TTL: ttl, MaxHold: maxHold, Devices: devices}})
+	m.lab = lease.NewInventory([]lease.Pool{{
+		Name: pool, TTL: ttl, MaxHold: maxHold, Queueing: lease.Queueing{Ageing: ageing}, Limits: m.limits, Devices: devices,
+	}})
 	if err := m.store.Reconcile(m.ctx, m.lab.Pool(pool)); err != nil {
 		t.Fatalf("reconcile: %v", err)
 	}
@@ -46,7 +49,7 @@ func (m *machine) takeAway(t *rapid.T) {
 	m.redisDoes(t, "del", "lock:{"+pool+"}:"+name)
 	delete(m.model.locks, name)
 	if rapid.IntRange(0, 3).Draw(t, "leave it") < 3 {
-		m.allocateNew(t, lease.Request{Name: name})
+		m.allocateNew(t, lease.Demand{Name: name})
 	}
 }
 
@@ -55,9 +58,8 @@ func (m *machine) takeAway(t *rapid.T) {
 func (m *machine) leased(t *rapid.T) string {
 	var names []string
 	for name, lock := range m.model.locks {
-		due, listed := m.model.active[lock.id]
 		_, known := m.inventory[name]
-		if m.model.now < lock.until && known && listed && due == lock.until && m.model.devices[name].place == "" {
+		if m.model.now < lock.until && known && m.isRight(name, lock) {
 			names = append(names, name)
 		}
 	}
@@ -68,9 +70,17 @@ func (m *machine) leased(t *rapid.T) string {
 	return rapid.SampledFrom(names).Draw(t, "device")
 }
 
+// isRight reports whether all indexes are right about a device that is leased.
+func (m *machine) isRight(name string, lock modelLock) bool {
+	due, listed := m.model.active[lock.id]
+	near := (due - lock.until).Abs() <= m.redis.Slack
+	return listed && near && m.model.devices[name].place == "" && m.model.holds(m.model.leases[lock.id])
+}
+
 // fault falsifies an index, or loses all data.
 func (m *machine) fault(t *rapid.T) {
-	switch rapid.SampledFrom([]string{"listed as free", "listed as due", "not listed", "data lost"}).Draw(t, "fault") {
+	faults := []string{"listed as free", "listed as due", "not listed", "listed as waiting", "data lost"}
+	switch rapid.SampledFrom(faults).Draw(t, "fault") {
 	case "listed as free":
 		m.listAsFree(t)
 	case "listed as due":
@@ -79,12 +89,14 @@ func (m *machine) fault(t *rapid.T) {
 		id := m.model.locks[m.leased(t)].id
 		m.redisDoes(t, "zrem", "active:{"+pool+"}", id.String())
 		delete(m.model.active, id)
+	case "listed as waiting":
+		m.listAsWaiting(t)
 	case "data lost":
 		m.loseData(t)
 	}
 }
 
-// listAsFree puts a leased device among the free.
+// listAsFree puts a leased device among the free, and among the wanted if someone waits for it.
 func (m *machine) listAsFree(t *rapid.T) {
 	m.onlyMistake(t)
 	name := m.leased(t)
@@ -92,7 +104,10 @@ func (m *machine) listAsFree(t *rapid.T) {
 	if d.state != "in_service" {
 		t.Skip("it would not be free")
 	}
-	m.addToIndex(t, "free:{"+pool+"}:"+d.class, name, 3*mistake)
+	m.redisAdds(t, "free:"+d.class, name, m.clock(t).Add(-3*mistake).UnixMilli())
+	if _, queued := m.dump(t).each("queue")[name]; queued {
+		m.redisAdds(t, "wanted", name, 1)
+	}
 	d.place, d.since = lease.DeviceFree, m.model.now-3*mistake
 }
 
@@ -100,8 +115,19 @@ func (m *machine) listAsFree(t *rapid.T) {
 func (m *machine) listAsDue(t *rapid.T) {
 	m.onlyMistake(t)
 	id := m.model.locks[m.leased(t)].id
-	m.addToIndex(t, "active:{"+pool+"}", id.String(), mistake)
+	m.redisAdds(t, "active", id.String(), m.clock(t).Add(-mistake).UnixMilli())
 	m.model.active[id] = m.model.now - mistake
+}
+
+// listAsWaiting puts a lease in line that has no record.
+func (m *machine) listAsWaiting(t *rapid.T) {
+	nobody := lease.Token("nobody-ever-used-this-token").ID(pool).String()
+	at := m.clock(t).Add(-3 * mistake)
+	m.redisAdds(t, "queue", nobody, at.UnixMicro())
+	m.redisAdds(t, "queue:-", nobody, at.UnixMicro())
+	m.redisAdds(t, "wanted", "-", 0)
+	m.redisAdds(t, "asked", nobody, at.UnixMilli())
+	m.redisAdds(t, "tickets", nobody, at.Add(2*mistake).UnixMilli())
 }
 
 // onlyMistake lets no two entries be falsified at the same time, so that it is known which comes first.
@@ -121,9 +147,14 @@ func (m *machine) loseData(t *rapid.T) {
 	m.reconcile(t)
 }
 
-func (m *machine) addToIndex(t *rapid.T, key, member string, ago time.Duration) {
-	at := m.clock(t).Add(-ago).UnixMilli()
-	if err := m.redis.Client.ZAdd(m.ctx, key, redis.Z{Score: float64(at), Member: member}).Err(); err != nil {
+// redisAdds adds to an index: "free:-" is that of the class without labels.
+func (m *machine) redisAdds(t *rapid.T, index, member string, score int64) {
+	word, rest, of := strings.Cut(index, ":")
+	key := word + ":{" + pool + "}"
+	if of {
+		key += ":" + rest
+	}
+	if err := m.redis.Client.ZAdd(m.ctx, key, redis.Z{Score: float64(score), Member: member}).Err(); err != nil {
 		t.Fatalf("zadd %s: %v", key, err)
 	}
 }

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,16 +14,24 @@ import (
 const retention = time.Hour
 
 // model is what the store promises for one pool, in plain Go. Its times are since the pool began, and move by advance
-// alone; what passes by itself on a real Redis is left out.
+// alone; what passes by itself on a real Redis is left out, but for what adopt takes over.
 type model struct {
 	now     time.Duration
 	grace   time.Duration
-	fence   int64 // the highest that was ever granted, whatever was lost since
+	fence   int64 // the highest number that was ever drawn, whatever was lost since
 	devices map[string]*modelDevice
 	locks   map[string]modelLock
 	leases  map[lease.ID]*modelLease
 	active  map[lease.ID]time.Duration // when the index says that the locks expire
 	ended   map[lease.ID]time.Duration // when the index says that a lease ended
+
+	line    map[lease.ID]order         // who waits, and where
+	joined  int                        // how many ever did
+	tickets map[lease.ID]time.Duration // when who waits is dropped
+	asked   map[lease.ID]time.Duration // since when
+
+	freed   bool          // whether the step that is being made has made something free
+	granted []*modelLease // since the last check, in order
 }
 
 // modelDevice is a device that the store knows.
@@ -43,16 +52,19 @@ type modelLock struct {
 
 // modelLease is a lease that has a record.
 type modelLease struct {
-	grant    lease.Grant
-	device   string
-	fence    int64
+	grant    lease.Grant // with the wants of the inventory in force
 	create   time.Duration
-	deadline time.Duration
 	forget   time.Duration
+	devices  []string // none while it waits
+	fence    int64    // 0 until the store told
+	start    time.Duration
+	deadline time.Duration
 	reason   lease.Reason // "" until somebody noticed that it is over
 	end      time.Duration
-	repaired bool // its entry among the active was put right from its lock, to the millisecond at best
 }
+
+// waits reports whether a lease is in line.
+func (l *modelLease) waits() bool { return l.devices == nil && l.reason == "" }
 
 func newModel(grace time.Duration) *model {
 	m := &model{grace: grace}
@@ -62,8 +74,17 @@ func newModel(grace time.Duration) *model {
 
 // loseEverything is what remains when Redis lost its data: the promise that fences rise.
 func (m *model) loseEverything() {
-	m.devices, m.locks = map[string]*modelDevice{}, map[string]modelLock{}
-	m.leases, m.active, m.ended = map[lease.ID]*modelLease{}, map[lease.ID]time.Duration{}, map[lease.ID]time.Duration{}
+	m.devices, m.locks, m.leases = map[string]*modelDevice{}, map[string]modelLock{}, map[lease.ID]*modelLease{}
+	m.active, m.ended = map[lease.ID]time.Duration{}, map[lease.ID]time.Duration{}
+	m.line = map[lease.ID]order{}
+	m.tickets, m.asked = map[lease.ID]time.Duration{}, map[lease.ID]time.Duration{}
+}
+
+// step is what one script does: at its end, what became free is handed to who waits.
+func (m *model) step(do func()) {
+	m.freed = false
+	do()
+	m.serve()
 }
 
 // record is a lease that is not forgotten, or nil.
@@ -74,8 +95,8 @@ func (m *model) record(id lease.ID) *modelLease {
 	return nil
 }
 
-// isActive reports whether nobody noticed yet that a lease is over, if it is.
-func (m *model) isActive(id lease.ID) bool {
+// isOn reports whether a lease waits, or is active as far as anybody noticed.
+func (m *model) isOn(id lease.ID) bool {
 	l := m.record(id)
 	return l != nil && l.reason == ""
 }
@@ -86,13 +107,15 @@ func (m *model) holder(device string) (lease.ID, bool) {
 	return lock.id, ok && m.now < lock.until
 }
 
-// holds reports whether a lease has its lock.
+// holds reports whether a lease has all of its locks.
 func (m *model) holds(l *modelLease) bool {
-	id, locked := m.holder(l.device)
-	return locked && id == l.grant.ID
+	return !slices.ContainsFunc(l.devices, func(device string) bool {
+		id, locked := m.holder(device)
+		return !locked || id != l.grant.ID
+	})
 }
 
-// lost is why a lease without its lock is over: a lock that died before its time was removed.
+// lost is why a lease without its locks is over: a lock that died before its time was removed.
 func (m *model) lost(l *modelLease) lease.Reason {
 	due, listed := m.active[l.grant.ID]
 	switch {
@@ -104,12 +127,13 @@ func (m *model) lost(l *modelLease) lease.Reason {
 	return lease.ReasonExpired
 }
 
-// over is why and when a lease ended, whether or not that was noticed; "" while it is active.
+// over is why and when a lease ended, whether or not that was noticed; "" while it waits or is active. One that waits is
+// over when somebody notices that nobody asked for it.
 func (m *model) over(l *modelLease) (lease.Reason, time.Duration) {
 	if l.reason != "" {
 		return l.reason, l.end
 	}
-	if m.holds(l) {
+	if l.waits() || m.holds(l) {
 		return "", 0
 	}
 	reason := m.lost(l)
@@ -119,21 +143,30 @@ func (m *model) over(l *modelLease) (lease.Reason, time.Duration) {
 	return reason, m.now
 }
 
-// finish ends a lease.
+// finish ends an active lease.
 func (m *model) finish(l *modelLease, reason lease.Reason) {
 	id, at := l.grant.ID, m.now
 	if due, listed := m.active[id]; listed && reason.State() == lease.StateExpired {
 		at = min(at, due)
 	}
 	delete(m.active, id)
-	if m.holds(l) {
-		delete(m.locks, l.device)
+	for _, device := range l.devices {
+		if holder, locked := m.holder(device); locked && holder == id {
+			delete(m.locks, device)
+		}
 	}
+	m.close(l, reason, at)
+	for _, device := range l.devices {
+		if _, locked := m.holder(device); !locked {
+			m.settle(device, at)
+		}
+	}
+}
+
+// close writes down that a lease is over.
+func (m *model) close(l *modelLease, reason lease.Reason, at time.Duration) {
 	l.reason, l.end, l.forget = reason, at, m.now+retention
-	m.ended[id] = at
-	if _, locked := m.holder(l.device); !locked {
-		m.settle(l.device, at)
-	}
+	m.ended[l.grant.ID] = at
 }
 
 // settle puts a device that nobody holds where its state says.
@@ -145,6 +178,9 @@ func (m *model) settle(device string, since time.Duration) {
 	if d.state == "removed" {
 		delete(m.devices, device)
 		return
+	}
+	if d.state == "in_service" {
+		m.freed = true
 	}
 	if home := placeOf(d.state); d.place != home {
 		d.place, d.since = home, since
@@ -160,31 +196,36 @@ func placeOf(state string) lease.DeviceState {
 
 // reap ends what is due and puts right what only seems so.
 func (m *model) reap() {
-	for _, id := range m.due() {
+	for _, id := range m.due(m.active) {
 		l := m.record(id)
 		switch {
 		case l == nil:
 			delete(m.active, id)
 		case m.holds(l):
-			m.active[id], l.repaired = m.locks[l.device].until, true
+			m.active[id] = m.locks[l.devices[0]].until
 		default:
 			m.finish(l, m.lost(l))
 		}
 	}
-}
-
-// due is the leases whose locks should have expired, the earliest first.
-func (m *model) due() []lease.ID {
-	var ids []lease.ID
-	for id, due := range m.active {
-		if due <= m.now {
-			ids = append(ids, id)
+	for _, id := range m.due(m.tickets) {
+		if l := m.record(id); l != nil {
+			m.drop(l, lease.ReasonAbandoned, m.tickets[id])
+		} else {
+			m.leave(id)
 		}
 	}
-	slices.SortFunc(ids, func(a, b lease.ID) int {
-		return cmp.Or(cmp.Compare(m.active[a], m.active[b]), strings.Compare(a.String(), b.String()))
+}
+
+// due is the leases whose time in an index has come, in its order.
+func (m *model) due(index map[lease.ID]time.Duration) []lease.ID {
+	return slices.DeleteFunc(inOrder(index), func(id lease.ID) bool { return index[id] > m.now })
+}
+
+// inOrder is the leases of an index, by time and where that is the same by id.
+func inOrder(index map[lease.ID]time.Duration) []lease.ID {
+	return slices.SortedFunc(maps.Keys(index), func(a, b lease.ID) int {
+		return cmp.Or(cmp.Compare(index[a], index[b]), strings.Compare(a.String(), b.String()))
 	})
-	return ids
 }
 
 // tidy drops leases that ended long ago from their index.
@@ -196,147 +237,58 @@ func (m *model) tidy() {
 	}
 }
 
-// verdict is what an allocation must answer: an error, the lease that the id has already, or one of some devices.
-type verdict struct {
-	code     lease.Code
-	existing *modelLease
-	choices  []string
+// keepalive decides a keepalive: no code when the lease is renewed.
+func (m *model) keepalive(id lease.ID) (l *modelLease, code lease.Code) {
+	m.step(func() { l, code = m.renew(id) })
+	return l, code
 }
 
-// allocate decides an allocation; slack is how near two times must be to count as the same.
-func (m *model) allocate(g lease.Grant, slack time.Duration) verdict {
-	m.reap()
-	if l := m.record(g.ID); l != nil {
-		return m.again(l, g)
-	}
-	if g.Demand.Device != "" {
-		return m.takeNamed(g.Demand.Device)
-	}
-	return m.takeLongestFree(g.Demand.Classes, slack)
-}
-
-func (m *model) again(l *modelLease, g lease.Grant) verdict {
-	if l.grant.Request.Digest() != g.Request.Digest() {
-		return verdict{code: lease.CodeInvalid}
-	}
-	if l.reason == "" && m.holds(l) {
-		return verdict{existing: l}
-	}
-	if l.reason == "" {
-		m.finish(l, m.lost(l))
-	}
-	return verdict{code: lease.CodeEnded}
-}
-
-func (m *model) takeNamed(device string) verdict {
-	d := m.devices[device]
-	if d == nil {
-		return verdict{code: lease.CodeNoneFree}
-	}
-	if !m.takeable(device) {
-		m.unlist(d)
-		return verdict{code: lease.CodeNoneFree}
-	}
-	return verdict{choices: []string{device}}
-}
-
-// takeable reports whether a device is in service and nobody's.
-func (m *model) takeable(device string) bool {
-	_, locked := m.holder(device)
-	return !locked && m.devices[device].state == "in_service"
-}
-
-// unlist takes a device from the free.
-func (m *model) unlist(d *modelDevice) {
-	if d.place == lease.DeviceFree {
-		d.place = ""
-	}
-}
-
-// takeLongestFree finds the device that has been free the longest. Entries of devices that can't be taken are wrong, and
-// go.
-func (m *model) takeLongestFree(classes []string, slack time.Duration) verdict {
-	free := m.free(classes)
-	for i, device := range free {
-		d := m.devices[device]
-		if !m.takeable(device) {
-			m.unlist(d)
-			continue
-		}
-		tied := slices.DeleteFunc(free[i:], func(other string) bool {
-			return other != device && (slack == 0 || m.devices[other].since != d.since)
-		})
-		return verdict{choices: tied}
-	}
-	return verdict{code: lease.CodeNoneFree}
-}
-
-// free is the devices of some classes that are listed as free, the longest first, and by name where that is the same.
-func (m *model) free(classes []string) []string {
-	var found []string
-	for name, d := range m.devices {
-		if d.place == lease.DeviceFree && slices.Contains(classes, d.class) {
-			found = append(found, name)
-		}
-	}
-	slices.SortFunc(found, func(a, b string) int {
-		return cmp.Or(cmp.Compare(m.devices[a].since, m.devices[b].since), strings.Compare(a, b))
-	})
-	return found
-}
-
-// grant records that a device was granted.
-func (m *model) grant(g lease.Grant, device string, fence int64) *modelLease {
-	until := m.now + min(g.TTL, g.MaxHold) + m.grace
-	deadline := m.now + g.MaxHold
-	l := &modelLease{
-		grant: g, device: device, fence: fence, create: m.now, deadline: deadline, forget: deadline + m.grace + retention,
-	}
-	m.leases[g.ID], m.active[g.ID], m.locks[device], m.fence = l, until, modelLock{g.ID, until}, fence
-	d := m.devices[device]
-	d.place, d.last = "", g.ID
-	d.grant++
-	return l
-}
-
-// keepalive decides a keepalive: nil without an error when the lease is renewed.
-func (m *model) keepalive(id lease.ID) (*modelLease, lease.Code) {
+func (m *model) renew(id lease.ID) (*modelLease, lease.Code) {
 	l := m.record(id)
-	if l == nil {
+	switch {
+	case l == nil:
 		return nil, lease.CodeNotFound
+	case l.waits():
+		return l, lease.CodeConflict
+	case l.reason != "":
+		return l, lease.CodeEnded
+	case !m.holds(l):
+		m.finish(l, m.lost(l))
+		return l, lease.CodeEnded
+	case l.deadline <= m.now:
+		m.finish(l, lease.ReasonDeadline)
+		return l, lease.CodeEnded
 	}
-	if l.reason == "" {
-		switch {
-		case !m.holds(l):
-			m.finish(l, m.lost(l))
-		case l.deadline <= m.now:
-			m.finish(l, lease.ReasonDeadline)
-		default:
-			until := min(m.now+l.grant.TTL, l.deadline) + m.grace
-			m.locks[l.device], m.active[id] = modelLock{id, until}, until
-			return l, ""
-		}
+	until := min(m.now+l.grant.TTL, l.deadline) + m.grace
+	m.active[id] = until
+	for _, device := range l.devices {
+		m.locks[device] = modelLock{id, until}
 	}
-	return l, lease.CodeEnded
+	return l, ""
 }
 
 // release decides a release.
-func (m *model) release(id lease.ID, retract bool) (*modelLease, lease.Code) {
-	l := m.record(id)
-	if l == nil {
-		return nil, lease.CodeNotFound
-	}
-	if l.reason == "" {
-		reason := lease.ReasonReleased
-		if !m.holds(l) {
-			reason = m.lost(l)
-		}
-		m.finish(l, reason)
-	}
-	if retract {
+func (m *model) release(id lease.ID, retract bool) (l *modelLease, code lease.Code) {
+	m.step(func() { l, code = m.giveBack(id) })
+	if retract && l != nil {
 		delete(m.leases, id)
 		delete(m.ended, id)
 		return l, ""
+	}
+	return l, code
+}
+
+func (m *model) giveBack(id lease.ID) (*modelLease, lease.Code) {
+	l := m.record(id)
+	switch {
+	case l == nil:
+		return nil, lease.CodeNotFound
+	case l.waits():
+		m.drop(l, lease.ReasonReleased, m.now)
+	case l.reason == "" && m.holds(l):
+		m.finish(l, lease.ReasonReleased)
+	case l.reason == "":
+		m.finish(l, m.lost(l))
 	}
 	if l.reason == lease.ReasonReleased {
 		return l, ""

@@ -3,6 +3,8 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,8 +19,23 @@ import (
 // model says, and what it leaves in Redis keeps the invariants.
 func TestModel(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
-		rapid.Check(t, agreesWithModel(r, func(o store.Options) *store.Store { return store.New(r.Client, o) }))
+		rapid.Check(t, agreesWithModel(r, func(o store.Options) *store.Store {
+			return store.NewWithScripts(r.Client, o, unhurried)
+		}))
 	})
+}
+
+var limit = regexp.MustCompile(`(?m)^local WORK = \d+`)
+
+// unhurried has scripts do all at once that they would leave to the next when it is much; the model knows no such limit.
+func unhurried(name, source string) string {
+	if name != "prelude" {
+		return source
+	}
+	if !limit.MatchString(source) {
+		panic("prelude.lua does not say how much one script does")
+	}
+	return limit.ReplaceAllString(source, "local WORK = 1000000")
 }
 
 // agreesWithModel is the property: a random history of a Redis that starts empty.
@@ -26,7 +43,8 @@ func agreesWithModel(r *storetest.Redis, open func(store.Options) *store.Store) 
 	return func(t *rapid.T) {
 		m := &machine{
 			ctx: context.WithoutCancel(t.Context()), redis: r, store: open(store.Options{Grace: modelGrace, Timeout: 20 * time.Second}),
-			model: newModel(modelGrace), inventory: map[string]string{"a": "", "b": "x"}, mistaken: -1,
+			model: newModel(modelGrace), inventory: map[string]string{"a": "", "b": "x", "c": "x"}, mistaken: -1,
+			limits: rapid.SampledFrom(limits).Draw(t, "limits"), ids: map[string]lease.ID{},
 		}
 		t.Cleanup(func() { m.loseKeys(t) })
 		m.reconcile(t)
@@ -52,7 +70,17 @@ var (
 		{2 * time.Minute, 19 * time.Minute}, {15 * time.Minute, 19 * time.Minute}, {15 * time.Minute, maxHold},
 		{19 * time.Minute, 19 * time.Minute},
 	}
+	askWithin = []time.Duration{14*time.Minute + 30*time.Second, 45 * time.Minute}
 )
+
+// The rules of the line. Two who asked in different phases or rounds are never near each other in line, unless their priority
+// is the same.
+const ageing = 5 * time.Minute
+
+var priorities = []int{0, 1, 2, 5}
+
+// limits are what one holder may have, of which each history has one.
+var limits = []lease.Limits{{}, {}, {}, {LeasesPerHolder: 3}, {DevicesPerHolder: 4}, {DevicesPerLease: 3, LeasesPerHolder: 4, DevicesPerHolder: 5}}
 
 // term is how long a lease is asked for.
 type term struct{ ttl, hold time.Duration }
@@ -70,59 +98,86 @@ type machine struct {
 
 	inventory map[string]string // device -> its label model, "" for none
 	lab       *lease.Inventory  // the same, as the store is given it
-	history   []request         // of every token that was used
-	mistaken  time.Duration     // when an index was last falsified
+	limits    lease.Limits
+	history   []request           // of every token that was used
+	ids       map[string]lease.ID // of the same, by their text
+	mistaken  time.Duration       // when an index was last falsified
+	strangers []string            // those that are in line without a record
 }
 
 // request is what a holder asked for with a token.
 type request struct {
 	token lease.Token
 	id    lease.ID
+	ask   time.Duration // within which it has to be asked for while it waits
 	lease.Request
 }
 
 // GoString is how rapid shows it.
 func (r request) GoString() string { return fmt.Sprintf("%s: %s", r.Holder, r.id) }
 
-// actions are what can happen; the one without a name is checked after each. Frequent ones have several names.
+// actions are what can happen; the one without a name is checked after each. Frequent ones have several names, or an early
+// one: rapid prefers those that come first.
 func (m *machine) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
-		"":                      m.check,
-		"allocate":              m.allocateAny,
-		"allocate some more":    m.allocateAny,
-		"allocate by selector":  m.allocateSelected,
-		"allocate by name":      m.allocateNamed,
-		"allocate again":        m.allocateAgain,
-		"allocate once more":    m.allocateAgain,
-		"keep alive":            m.keepalive,
-		"keep alive again":      m.keepalive,
-		"release":               m.release,
-		"advance":               m.advance,
-		"advance more":          m.advance,
-		"reap":                  m.reap,
-		"reap and reconcile":    m.settle,
-		"set device":            m.setDevice,
-		"change inventory":      m.changeInventory,
-		"operator takes device": m.takeAway,
-		"fault":                 m.fault,
-		"read lease":            m.readLease,
-		"list leases":           m.listLeases,
-		"read devices":          m.readDevices,
+		"":                       m.check,
+		"advance":                m.advance,
+		"allocate":               m.allocateAny,
+		"allocate by name":       m.allocateNamed,
+		"allocate by selector":   m.allocateSelected,
+		"allocate several":       m.allocateSeveral,
+		"allocate some together": m.allocateSeveral,
+		"ask again":              m.allocateAgain,
+		"ask at once":            m.rush,
+		"fault":                  m.fault,
+		"keep alive":             m.keepalive,
+		"list leases":            m.listLeases,
+		"operator takes device":  m.takeAway,
+		"poll":                   m.poll,
+		"poll again":             m.poll,
+		"change inventory":       m.changeInventory,
+		"read devices":           m.readDevices,
+		"read lease":             m.readLease,
+		"reap":                   m.reap,
+		"reap and reconcile":     m.settle,
+		"give back":              m.release,
+		"pass on":                m.release,
+		"set device":             m.setDevice,
 	}
 }
 
 // check compares what Redis has with the invariants and with the model.
 func (m *machine) check(t *rapid.T) {
+	m.nextMillisecond(t)
 	d := m.dump(t)
 	checkKeys(t, d)
 	checkLocks(t, d)
 	checkRecords(t, d)
+	checkQueues(t, d)
+	checkHolders(t, d)
+	m.checkGranted(t, d)
+	m.checkLeases(t, d)
 	m.checkAgrees(t, d)
+	checkServed(t, d)
+	m.adopt(d)
+	m.strangers = d.strangers()
+}
+
+// nextMillisecond waits until the clock of a real Redis shows another millisecond, so that what happens from now on is later
+// than all that did before, for the model as well.
+func (m *machine) nextMillisecond(t *rapid.T) {
+	if m.redis.Slack == 0 {
+		return
+	}
+	for last := m.clock(t); m.clock(t).Equal(last); {
+		continue
+	}
 }
 
 // settle reaps and reconciles, after which nothing may be out of place.
 func (m *machine) settle(t *rapid.T) {
 	m.reap(t)
+	m.check(t)
 	m.reconcile(t)
 	checkSettled(t, m.dump(t), m.redis.Slack, m.model.gone())
 }
@@ -151,12 +206,12 @@ func (m *machine) loseKeys(t *rapid.T) {
 }
 
 // TestTimesNeverCoincide proves that no time at which the property acts is near one at which something ends: a lock, a
-// lease, or what is remembered of it.
+// lease, a ticket, or what is remembered of it; and that no two orders of different priority are near each other.
 func TestTimesNeverCoincide(t *testing.T) {
 	t.Parallel()
 	const margin = 30 * time.Second
 	for _, from := range phases {
-		for _, end := range ends() {
+		for _, end := range slices.Concat(ends(), headStarts()) {
 			for _, at := range phases {
 				apart := (from + end - at) % round
 				if apart = (apart + round) % round; apart < margin || apart > round-margin {
@@ -173,6 +228,22 @@ func ends() []time.Duration {
 	for _, term := range terms {
 		for _, told := range []time.Duration{term.ttl, term.hold} {
 			all = append(all, told, told+modelGrace, told+modelGrace+retention)
+		}
+		for _, ask := range askWithin {
+			all = append(all, ask, ask+retention, ask+term.hold+modelGrace+retention)
+		}
+	}
+	return all
+}
+
+// headStarts is how much waiting the priorities are worth to each other.
+func headStarts() []time.Duration {
+	var all []time.Duration
+	for _, high := range priorities {
+		for _, low := range priorities {
+			if high > low {
+				all = append(all, time.Duration(high-low)*ageing)
+			}
 		}
 	}
 	return all

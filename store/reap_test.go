@@ -8,9 +8,8 @@ import (
 	"github.com/automation-infra/automation-infra/store/storetest"
 )
 
-// However many leases are due, a call ends at most 128 of them and says whether there are more; in the end every device
-// is back, and every lease has ended when its lock did.
-func TestReapInBatches(t *testing.T) {
+// However many leases are due, all end, and every one did when its lock did.
+func TestReapAll(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
 		const n = 300
 		l := newLab(t, r, plain(n)...)
@@ -18,19 +17,12 @@ func TestReapInBatches(t *testing.T) {
 			l.grant(t, lease.Request{})
 		}
 		r.Advance(ttl + grace + time.Minute)
-		for i, want := range []struct {
-			ended int
-			more  bool
-		}{{128, true}, {256, true}, {300, false}, {300, false}} {
-			if more := l.reap(t); more != want.more {
-				t.Errorf("call %d: more %v, want %v", i, more, want.more)
-			}
-			d := l.dump(t)
-			if free := len(d.places("free")); free != want.ended || len(d.index("ended")) != want.ended {
-				t.Errorf("call %d: %d devices free, %d leases ended, want %d", i, free, len(d.index("ended")), want.ended)
-			}
+		l.reap(t)
+		d := l.dump(t)
+		if free := len(d.places("free")); free != n || len(d.index("ended")) != n {
+			t.Errorf("%d devices free, %d leases ended, want %d", free, len(d.index("ended")), n)
 		}
-		for id, ended := range l.dump(t).index("ended") {
+		for id, ended := range d.index("ended") {
 			if !l.about(ended, -time.Minute) {
 				t.Errorf("lease %s ended %s ago, want 1m", id, -ended)
 			}
@@ -40,25 +32,17 @@ func TestReapInBatches(t *testing.T) {
 	})
 }
 
-// Ended leases are forgotten after an hour, in batches as well.
-func TestReapForgetsInBatches(t *testing.T) {
+// Ended leases are forgotten after an hour, however many.
+func TestReapForgets(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
-		const n = 300
 		l := newLab(t, r, plain(1)...)
-		for range n {
+		for range 300 {
 			l.release(t, l.grant(t, lease.Request{}).ID)
 		}
 		r.Advance(retention + l.moment())
-		for i, want := range []struct {
-			left int
-			more bool
-		}{{172, true}, {44, true}, {0, false}} {
-			if more := l.reap(t); more != want.more {
-				t.Errorf("call %d: more %v, want %v", i, more, want.more)
-			}
-			if left := len(l.dump(t).index("ended")); left != want.left {
-				t.Errorf("call %d: %d left, want %d", i, left, want.left)
-			}
+		l.reap(t)
+		if left := len(l.dump(t).index("ended")); left != 0 {
+			t.Errorf("%d left, want none", left)
 		}
 	})
 }
@@ -72,16 +56,14 @@ func TestAllocateReaps(t *testing.T) {
 			l.grant(t, lease.Request{})
 		}
 		r.Advance(ttl + grace + time.Minute)
-		l.grant(t, lease.Request{Name: "d199"})
+		l.grant(t, naming("d199"))
 		for range n - 1 {
 			l.grant(t, lease.Request{})
 		}
 		if got := len(l.dump(t).locks()); got != n {
 			t.Errorf("%d devices are leased, want %d", got, n)
 		}
-		for l.reap(t) {
-			continue
-		}
+		l.reap(t)
 		l.reconcile(t, plain(n)...)
 		checkSettled(t, l.dump(t), l.Slack, nil)
 	})
@@ -91,8 +73,8 @@ func TestAllocateReaps(t *testing.T) {
 func TestEmptyPool(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
 		l := newLab(t, r)
-		if l.reap(t) {
-			t.Error("more to reap in an empty pool")
+		if next := l.reap(t); next != 0 {
+			t.Errorf("the next lease is due in %s, want none", next)
 		}
 		for _, state := range lease.States() {
 			l.wantListed(t, state, nil)

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	reapEvery      = time.Second      // how late an ended lease is noticed when nobody allocates
+	reapEvery      = time.Second      // how late an ended lease is noticed when nobody allocates or waits
 	reconcileEvery = 30 * time.Second // how long a hand-made mess in the indexes lasts
 )
 
-// Reaper keeps Redis in order: it ends leases that are due and reconciles the inventory. Any number of them may run; none
-// has to, since locks expire by themselves and each allocation reaps first.
+// Reaper keeps Redis in order: it ends leases that are due, just when they are while somebody waits for that, and reconciles
+// the inventory. Any number of them may run; none has to, since locks expire by themselves and each allocation reaps first.
 type Reaper struct {
 	store     *Store
 	inventory func() *lease.Inventory
@@ -33,7 +33,7 @@ func (s *Store) NewReaper(inventory func() *lease.Inventory, log *slog.Logger) *
 
 // Run reaps and reconciles until the context ends, and reconciles at once when the inventory changed.
 func (r *Reaper) Run(ctx context.Context, changed <-chan struct{}) {
-	reap, reconcile := time.NewTicker(reapEvery), time.NewTicker(reconcileEvery)
+	reap, reconcile := time.NewTimer(reapEvery), time.NewTicker(reconcileEvery)
 	defer reap.Stop()
 	defer reconcile.Stop()
 	for {
@@ -46,7 +46,9 @@ func (r *Reaper) Run(ctx context.Context, changed <-chan struct{}) {
 		case <-reconcile.C:
 			err = r.Reconcile(ctx)
 		case <-reap.C:
-			err = r.reap(ctx)
+			err = r.reap(ctx, reap)
+		case <-r.store.joined: // what it waits for may be due before long
+			err = r.reap(ctx, reap)
 		}
 		r.report(ctx, err)
 	}
@@ -69,13 +71,17 @@ func (r *Reaper) Reconcile(ctx context.Context) error {
 	return nil
 }
 
-func (r *Reaper) reap(ctx context.Context) error {
+// reap reaps every pool, and sets the timer to when that is to be done again.
+func (r *Reaper) reap(ctx context.Context, again *time.Timer) error {
+	next := reapEvery
+	defer func() { again.Reset(next) }()
 	for name := range r.pools {
-		for more := true; more; {
-			var err error
-			if more, err = r.store.Reap(ctx, name); err != nil {
-				return err
-			}
+		due, err := r.store.Reap(ctx, name)
+		if err != nil {
+			return err
+		}
+		if due > 0 {
+			next = min(next, due)
 		}
 	}
 	return nil

@@ -73,12 +73,37 @@ func TestReaperEndsLeases(t *testing.T) {
 	})
 }
 
+// Who waits gets a device within 100 ms of when its lease ends, also if nobody waited when the Reaper looked last.
+func TestReaperHandsOn(t *testing.T) {
+	for name, early := range map[string]time.Duration{"waits for long": ttl, "has just come": 150 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			withReaper(t, plain(1), func(t *testing.T, r *reaped) {
+				pass(330 * time.Millisecond) // the Reaper looks on the second
+				r.grant(t, lease.Request{})
+				pass(ttl + grace - early)
+				g := r.want(t, lease.Request{})
+				g.Wait, g.Queueing.AskWithin = true, time.Hour
+				waiting, _, err := r.Allocate(t.Context(), g)
+				if err != nil || waiting.State != lease.StatePending {
+					t.Fatalf("%+v, %v", waiting, err)
+				}
+				pass(early - time.Millisecond)
+				if got := r.read(t, g.ID); got.State != lease.StatePending {
+					t.Fatalf("granted before the end: %+v", got)
+				}
+				pass(100 * time.Millisecond)
+				r.wantHolds(t, g.ID, "d000")
+			})
+		})
+	}
+}
+
 // What an operator or a mishap left wrong is put right within half a minute, without anyone asking.
 func TestReaperReconciles(t *testing.T) {
 	withReaper(t, plain(2), func(t *testing.T, r *reaped) {
 		r.take(t, "d000")
 		r.remove(t, "d000")
-		if err := r.Client.ZRem(t.Context(), "free:{default}:", "d001").Err(); err != nil {
+		if err := r.Client.ZRem(t.Context(), "free:{default}:-", "d001").Err(); err != nil {
 			t.Fatal(err)
 		}
 		pass(31 * time.Second)

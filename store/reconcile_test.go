@@ -50,7 +50,7 @@ func TestReconcileLetsHoldersFinish(t *testing.T) {
 		t.Run(string(ending.reason), func(t *testing.T) {
 			storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
 				l := newLab(t, r, device("a", "x"), device("b", "y"))
-				id := l.grant(t, lease.Request{Name: "a", MaxHold: 2 * ttl}).ID
+				id := l.grant(t, lease.Request{Demands: []lease.Demand{{Name: "a"}}, MaxHold: 2 * ttl}).ID
 				l.reconcile(t, device("b", "y"))
 				l.wantSettled(t, "a", "b")
 				l.renew(t, id)
@@ -81,7 +81,7 @@ func TestReconcileTakesDevicesBack(t *testing.T) {
 		l.wantStates(t, map[string]lease.DeviceState{"a": lease.DeviceLeased, "b": lease.DeviceFree})
 		l.release(t, id)
 		l.wantSettled(t, "a", "b")
-		l.grant(t, lease.Request{Selector: "model=y"})
+		l.grant(t, selecting("model=y"))
 	})
 }
 
@@ -99,7 +99,7 @@ func TestReconcileRelabels(t *testing.T) {
 		l.release(t, held.ID)
 		l.maintenance(t, "c", false)
 		for range 3 {
-			l.grant(t, lease.Request{Selector: "model=y"})
+			l.grant(t, selecting("model=y"))
 		}
 	})
 }
@@ -135,19 +135,19 @@ func TestReconcileRepairs(t *testing.T) {
 		spoil func(t *testing.T, l *lab, held string) error
 	}{
 		{"a leased device is listed as free", func(t *testing.T, l *lab, _ string) error {
-			return l.Client.ZAdd(t.Context(), "free:{default}:", at("a")).Err()
+			return l.Client.ZAdd(t.Context(), "free:{default}:-", at("a")).Err()
 		}},
 		{"a leased device is listed as in maintenance", func(t *testing.T, l *lab, _ string) error {
-			return l.Client.ZAdd(t.Context(), "maintenance:{default}:", at("a")).Err()
+			return l.Client.ZAdd(t.Context(), "maintenance:{default}:-", at("a")).Err()
 		}},
 		{"a free device is listed nowhere", func(t *testing.T, l *lab, _ string) error {
-			return l.Client.ZRem(t.Context(), "free:{default}:", "b").Err()
+			return l.Client.ZRem(t.Context(), "free:{default}:-", "b").Err()
 		}},
 		{"a free device is listed as in maintenance as well", func(t *testing.T, l *lab, _ string) error {
-			return l.Client.ZAdd(t.Context(), "maintenance:{default}:", at("b")).Err()
+			return l.Client.ZAdd(t.Context(), "maintenance:{default}:-", at("b")).Err()
 		}},
 		{"a device in maintenance is listed as free", func(t *testing.T, l *lab, _ string) error {
-			return l.Client.ZAdd(t.Context(), "free:{default}:", at("c")).Err()
+			return l.Client.ZAdd(t.Context(), "free:{default}:-", at("c")).Err()
 		}},
 		{"an active lease is listed as due", func(t *testing.T, l *lab, held string) error {
 			return l.Client.ZAdd(t.Context(), "active:{default}", at(held)).Err()
@@ -159,7 +159,7 @@ func TestReconcileRepairs(t *testing.T) {
 			return l.Client.ZAdd(t.Context(), "active:{default}", at("default-aaaaaaaaaaaaaaaaaaaaaaaaaa")).Err()
 		}},
 		{"all indexes are lost", func(t *testing.T, l *lab, _ string) error {
-			return l.Client.Del(t.Context(), "free:{default}:", "maintenance:{default}:", "active:{default}", "devices:{default}").Err()
+			return l.Client.Del(t.Context(), "free:{default}:-", "maintenance:{default}:-", "active:{default}", "devices:{default}").Err()
 		}},
 		{"a device is not known", func(t *testing.T, l *lab, _ string) error {
 			return l.Client.Del(t.Context(), "device:{default}:b").Err()
@@ -232,7 +232,7 @@ func TestReconcileManyDevices(t *testing.T) {
 		}
 		l := newLab(t, r, devices...)
 		l.wantSettled(t, namesOf(devices)...)
-		if got := l.grant(t, lease.Request{Selector: "model!=m0"}); got.Devices[0] == "d000" {
+		if got := l.grant(t, selecting("model!=m0")); got.Devices[0] == "d000" {
 			t.Errorf("granted %v, which is an m0", got.Devices)
 		}
 		l.reconcile(t, devices[:300]...)

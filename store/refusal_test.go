@@ -18,13 +18,13 @@ import (
 )
 
 // realRedis is a real one, for what only that does.
-func realRedis(t testing.TB) *storetest.Redis {
+func realRedis(t testing.TB, args ...string) *storetest.Redis {
 	t.Helper()
 	program := os.Getenv("TEST_REDIS")
 	if program == "" {
 		t.Skip("needs a real Redis: set TEST_REDIS=redis-server")
 	}
-	return storetest.Real(t, program)
+	return storetest.Real(t, program, args...)
 }
 
 // A Redis that is up but refuses to write is an outage as well: nobody is told that a lease is unknown or over, or that no
@@ -142,7 +142,7 @@ func TestFullMemory(t *testing.T) {
 	l.configure(t, "maxmemory", "1")
 	l.reap(t) // else the allocation would end the silent lease, and go on
 	before := contents(l.dump(t))
-	g := l.want(t, lease.Request{Name: "d003"})
+	g := l.want(t, naming("d003"))
 	_, _, err := l.Allocate(t.Context(), g)
 	wantRefusal(t, "allocate", err, "OOM")
 	if after := contents(l.dump(t)); !reflect.DeepEqual(after, before) {
@@ -200,7 +200,7 @@ func TestGarbageIsInternal(t *testing.T) {
 		{"active:{default}", "list leases"},
 		{"ended:{default}", "reap"},
 		{"fence:{default}", "allocate"},
-		{"free:{default}:", "allocate"},
+		{"free:{default}:-", "allocate"},
 		{"device:{default}:a", "read devices"},
 		{"device:{default}:a", "set device"},
 		{"device:{default}:a", "reconcile"},

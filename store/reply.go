@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,39 +10,49 @@ import (
 	"github.com/automation-infra/automation-infra/lease"
 )
 
-// reply is what a script answered: {outcome, now, ended, …}.
+// reply is what a script answered, as report in prelude.lua makes it.
 type reply struct {
 	script  string
 	outcome string
 	now     time.Time
 	ended   []endedLease
+	waited  []time.Duration // of each lease that the script granted
+	more    bool            // whether there is more to do of what was due
 	rest    []any
 }
 
 // endedLease is a lease that the script ended.
 type endedLease struct {
 	reason lease.Reason
-	held   time.Duration
+	held   time.Duration // negative for one that was never granted
 }
 
 func parseReply(script string, raw []any) (reply, error) {
 	r := reply{script: script}
-	if len(raw) < 3 {
+	if len(raw) < 5 {
 		return r, r.malformed(raw)
 	}
 	outcome, ok1 := raw[0].(string)
 	now, ok2 := raw[1].(int64)
 	ended, ok3 := raw[2].([]any)
-	if !ok1 || !ok2 || !ok3 {
+	waited, ok4 := raw[3].([]any)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return r, r.malformed(raw)
 	}
-	r.outcome, r.now, r.rest = outcome, time.UnixMilli(now).UTC(), raw[3:]
+	r.outcome, r.now, r.more, r.rest = outcome, time.UnixMilli(now).UTC(), raw[4] == int64(1), raw[5:]
 	for i := 0; i+1 < len(ended); i += 2 {
-		held, err := integer(ended[i+1])
+		held, err := milliseconds(ended[i+1])
 		if err != nil {
 			return r, r.malformed(raw)
 		}
-		r.ended = append(r.ended, endedLease{lease.Reason(text(ended[i])), time.Duration(held) * time.Millisecond})
+		r.ended = append(r.ended, endedLease{lease.Reason(text(ended[i])), held})
+	}
+	for _, v := range waited {
+		ms, err := milliseconds(v)
+		if err != nil {
+			return r, r.malformed(raw)
+		}
+		r.waited = append(r.waited, ms)
 	}
 	return r, nil
 }
@@ -60,6 +71,8 @@ func (r reply) fault() error {
 	switch r.outcome {
 	case "not_found":
 		return noLease()
+	case "pending":
+		return &lease.Error{Code: lease.CodeConflict, Message: "the lease waits in line; ask for it with GET, and keep it alive once it is granted"}
 	case "ended":
 		ms, err := r.integer(1)
 		if err != nil {
@@ -71,16 +84,49 @@ func (r reply) fault() error {
 }
 
 func (r reply) noneFree(matching int) error {
-	maintenance, err := r.integer(0)
+	a, err := r.availability(r.rest, matching)
 	if err != nil {
 		return err
 	}
-	a := &lease.Availability{Matching: matching, Maintenance: int(maintenance), Now: r.now}
-	a.Leased = max(0, matching-a.Maintenance)
-	if end, err := r.integer(1); err == nil {
+	return lease.NoneFreeError(a)
+}
+
+// availability reads a shortage, as view.lua gives it.
+func (r reply) availability(shortage []any, matching int) (lease.Availability, error) {
+	a := lease.Availability{Matching: matching, Now: r.now}
+	if len(shortage) != 3 {
+		return a, r.malformed(shortage)
+	}
+	maintenance, err1 := integer(shortage[0])
+	free, err2 := integer(shortage[1])
+	if err1 != nil || err2 != nil {
+		return a, r.malformed(shortage)
+	}
+	a.Maintenance, a.Free = int(maintenance), int(free)
+	a.Leased = max(0, matching-a.Maintenance-a.Free)
+	if end, err := integer(shortage[2]); err == nil {
 		a.NextEnd = time.UnixMilli(end).UTC()
 	}
-	return lease.NoneFreeError(a)
+	return a, nil
+}
+
+// quota is the error of a holder that has as much as the pool allows.
+func (r reply) quota(g lease.Grant) error {
+	leases, err1 := r.integer(0)
+	devices, err2 := r.integer(1)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	var allowed []string
+	if n := g.Limits.LeasesPerHolder; n > 0 {
+		allowed = append(allowed, fmt.Sprintf("%d leases", n))
+	}
+	if n := g.Limits.DevicesPerHolder; n > 0 {
+		allowed = append(allowed, fmt.Sprintf("%d devices", n))
+	}
+	return &lease.Error{Code: lease.CodeQuota, Message: fmt.Sprintf(
+		"a holder may have %s of pool %s, and what it waits for counts; %s has %d leases with %d devices",
+		strings.Join(allowed, " and "), g.Request.Pool, g.Request.Holder, leases, devices)}
 }
 
 func (r reply) renewal() (lease.Renewal, error) {
@@ -102,7 +148,7 @@ func (r reply) lease(at int, id lease.ID) (*lease.Lease, error) {
 		return nil, noLease()
 	}
 	view, ok := r.rest[at].([]any)
-	if !ok || len(view) != 3 {
+	if !ok || len(view) != 4 {
 		return nil, r.malformed(r.rest[at])
 	}
 	flat, _ := view[2].([]any)
@@ -112,9 +158,12 @@ func (r reply) lease(at int, id lease.ID) (*lease.Lease, error) {
 	}
 	l := &lease.Lease{
 		ID: id, State: lease.State(h["state"]), Devices: strings.Fields(h["devices"]),
-		Holder: h["holder"], Purpose: h["purpose"], Link: h["link"], Fence: h.integer("fence"),
-		TTL: time.Duration(h.integer("ttl_ms")) * time.Millisecond, Create: h.time("create_ms"),
-		Deadline: h.time("deadline_ms"), Now: r.now,
+		Holder: h["holder"], Purpose: h["purpose"], Link: h["link"], Priority: int(h.integer("priority")), Fence: h.integer("fence"),
+		TTL: h.duration("ttl_ms"), Create: h.time("create_ms"), Grant: h.time("grant_ms"), Deadline: h.time("deadline_ms"), Now: r.now,
+	}
+	var err error
+	if l.Demands, err = parseDemands(h["demands"]); err != nil {
+		return nil, r.malformed(h["demands"])
 	}
 	due, _ := integer(view[0])
 	switch gone := lease.Reason(text(view[1])); {
@@ -123,12 +172,29 @@ func (r reply) lease(at int, id lease.ID) (*lease.Lease, error) {
 		if l.State == lease.StateExpired {
 			l.Ended.Time = time.UnixMilli(due).UTC()
 		}
+	case l.State == lease.StatePending:
+		l.Queue, err = r.queued(view[3], h)
 	case l.State == lease.StateActive:
 		l.Expire = time.UnixMilli(due - h.integer("grace_ms")).UTC()
 	default:
 		l.Ended = &lease.Ended{Reason: lease.Reason(h["ended_reason"]), Time: h.time("ended_ms")}
 	}
-	return l, nil
+	return l, err
+}
+
+// queued reads how a lease waits.
+func (r reply) queued(v any, h hash) (*lease.Queued, error) {
+	waiting, _ := v.([]any)
+	if len(waiting) != 5 {
+		return nil, r.malformed(v)
+	}
+	place, err1 := integer(waiting[0])
+	length, err2 := integer(waiting[1])
+	a, err3 := r.availability(waiting[2:], int(h.integer("matching")))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, r.malformed(v)
+	}
+	return &lease.Queued{Place: int(place), Length: int(length), AskWithin: h.duration("ask_ms"), Availability: a}, nil
 }
 
 // device reads the device at an index of the rest.
@@ -177,7 +243,17 @@ func (h hash) integer(field string) int64 {
 	return n
 }
 
-func (h hash) time(field string) time.Time { return time.UnixMilli(h.integer(field)).UTC() }
+func (h hash) duration(field string) time.Duration {
+	return time.Duration(h.integer(field)) * time.Millisecond
+}
+
+// time reads a time, zero when there is none.
+func (h hash) time(field string) time.Time {
+	if h[field] == "" {
+		return time.Time{}
+	}
+	return time.UnixMilli(h.integer(field)).UTC()
+}
 
 // text reads a string, "" for nil.
 func text(v any) string {
@@ -191,4 +267,10 @@ func integer(v any) (int64, error) {
 		return n, nil
 	}
 	return strconv.ParseInt(text(v), 10, 64)
+}
+
+// milliseconds reads a duration.
+func milliseconds(v any) (time.Duration, error) {
+	n, err := integer(v)
+	return time.Duration(n) * time.Millisecond, err
 }

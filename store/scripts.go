@@ -2,6 +2,7 @@ package store
 
 import (
 	"embed"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -15,9 +16,9 @@ type script struct {
 	*redis.Script
 }
 
-// scripts are all of them, each with the prelude in front.
+// scripts are all of them, each with what they share in front.
 type scripts struct {
-	allocate, keepalive, release, reap, register, retire, setDevice, devices, leases script
+	allocate, poll, keepalive, release, reap, requeue, register, retire, setDevice, devices, leases script
 }
 
 func loadScripts() *scripts { return loadScriptsWith(readScript) }
@@ -25,11 +26,24 @@ func loadScripts() *scripts { return loadScriptsWith(readScript) }
 // loadScriptsWith makes the scripts from sources that read returns by name.
 func loadScriptsWith(read func(name string) string) *scripts {
 	prelude := read("prelude")
-	load := func(name string) script { return script{name, redis.NewScript(prelude + "\n" + read(name))} }
+	line := "local function openLine()\n" + read("line") + "end\n"
+	serve, view := read("serve"), read("view")
+	make := func(name string, parts ...string) script {
+		return script{name, redis.NewScript(strings.Join(parts, "\n"))}
+	}
+	changing := func(name string) script { return make(name, prelude, line, serve, read(name)) }
+	showing := func(name string) script { return make(name, prelude, line, serve, view, read(name)) }
 	return &scripts{
-		allocate: load("allocate"), keepalive: load("keepalive"), release: load("release"), reap: load("reap"),
-		register: load("register"), retire: load("retire"), setDevice: load("set_device"), devices: load("devices"),
-		leases: load("leases"),
+		allocate: showing("allocate"), poll: showing("poll"),
+		keepalive: make("keepalive", read("keepalive"), prelude, line, serve, read("keepalive_other")),
+		release:   changing("release"), reap: changing("reap"), requeue: changing("requeue"), register: changing("register"),
+		retire: changing("retire"), setDevice: showing("set_device"), devices: showing("devices"), leases: showing("leases"),
+	}
+}
+
+func (s *scripts) all() []script {
+	return []script{
+		s.allocate, s.poll, s.keepalive, s.release, s.reap, s.requeue, s.register, s.retire, s.setDevice, s.devices, s.leases,
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/automation-infra/automation-infra/lease"
 )
 
-// batch is how many things one script is given to look at; the same number stands in prelude.lua.
-const batch = 128
+// batch is how many things one script is given to look at.
+const batch = 32
 
 // Options are the choices of a Store.
 type Options struct {
@@ -32,6 +32,8 @@ type Store struct {
 	grace   time.Duration
 	scripts *scripts
 	metrics *metrics
+	bells   bells
+	joined  chan struct{} // holds one element after a lease joined a line
 }
 
 // New returns a store that uses a Redis. The client should have ContextTimeoutEnabled with ReadTimeout and WriteTimeout -1, so
@@ -42,7 +44,7 @@ func newStore(rdb redis.UniversalClient, o Options, sc *scripts) *Store {
 	if o.Timeout == 0 {
 		o.Timeout = 800 * time.Millisecond
 	}
-	return &Store{rdb: rdb, timeout: o.Timeout, grace: o.Grace, scripts: sc, metrics: newMetrics(o.Registerer)}
+	return &Store{rdb: rdb, timeout: o.Timeout, grace: o.Grace, scripts: sc, metrics: newMetrics(o.Registerer), joined: make(chan struct{}, 1)}
 }
 
 // Ping says whether Redis answers.
@@ -60,8 +62,18 @@ func (s *Store) call(ctx context.Context, operation string, exchange func(contex
 	return err
 }
 
-// run calls a script on a pool.
+// run calls a script on a pool, and then reaps as long as there is more to do than one script should.
 func (s *Store) run(ctx context.Context, sc script, pool string, args ...any) (reply, error) {
+	r, err := s.once(ctx, sc, pool, args...)
+	if err == nil && r.more {
+		// That this may fail is not to spoil what succeeded: the reaper does the same.
+		_, _ = s.Reap(ctx, pool)
+	}
+	return r, err
+}
+
+// once calls a script on a pool.
+func (s *Store) once(ctx context.Context, sc script, pool string, args ...any) (reply, error) {
 	var raw []any
 	err := s.call(ctx, sc.name, func(ctx context.Context) (err error) {
 		raw, err = sc.Run(ctx, s.rdb, poolKeys(pool), args...).Slice()
@@ -74,35 +86,60 @@ func (s *Store) run(ctx context.Context, sc script, pool string, args ...any) (r
 	if err != nil {
 		return reply{}, err
 	}
-	s.metrics.leasesEnded(pool, r.ended)
+	s.metrics.report(pool, r)
 	return r, nil
 }
 
-// Allocate grants a lease, or returns the one that the same id was granted before; granted tells which. The errors are
-// lease.CodeNoneFree; lease.CodeInvalid when the id was granted for another request; lease.CodeEnded when its lease is over.
+// Allocate grants a lease, or returns the one that the same id has already; granted tells which. With g.Wait a lease that
+// can't be granted now waits in line: it is pending. The errors are lease.CodeNoneFree; lease.CodeQuota when the holder has as
+// much as the pool allows; lease.CodeInvalid when the id is that of another request; lease.CodeEnded when its lease is over.
 func (s *Store) Allocate(ctx context.Context, g lease.Grant) (l *lease.Lease, granted bool, err error) {
-	r := g.Request
-	args := []any{
-		g.ID.String(), r.Digest(), g.TTL.Milliseconds(), g.MaxHold.Milliseconds(), s.grace.Milliseconds(),
-		r.Holder, r.Purpose, r.Link, g.Demand.Device,
-	}
-	for _, class := range g.Demand.Classes {
-		args = append(args, class)
-	}
+	args := s.allocateArgs(g)
 	reply, err := s.run(ctx, s.scripts.allocate, g.ID.Pool(), args...)
+	for err == nil && reply.more && reply.outcome == "none_free" { // what was due then is free now
+		reply, err = s.run(ctx, s.scripts.allocate, g.ID.Pool(), args...)
+	}
 	if err != nil {
 		return nil, false, err
 	}
 	switch reply.outcome {
-	case "granted", "existing":
+	case "granted", "waits", "existing":
+		if reply.outcome == "waits" {
+			wake(s.joined)
+		}
 		l, err := reply.lease(0, g.ID)
 		return l, reply.outcome == "granted", err
 	case "other_request":
 		return nil, false, lease.Invalid("Lease-Token", "this token already holds a lease for a different request; use a fresh token for each request")
+	case "quota":
+		return nil, false, reply.quota(g)
 	case "none_free":
-		return nil, false, reply.noneFree(g.Demand.Matching)
+		return nil, false, reply.noneFree(g.Matching)
 	}
 	return nil, false, reply.fault()
+}
+
+func (s *Store) allocateArgs(g lease.Grant) []any {
+	r := g.Request
+	return []any{
+		g.ID.String(), r.Digest(), g.TTL.Milliseconds(), g.MaxHold.Milliseconds(), s.grace.Milliseconds(),
+		r.Holder, r.Purpose, r.Link, demandsText(r.Demands), wantsText(g.Wants), g.Matching,
+		r.Priority, g.Queueing.Ageing.Milliseconds(), g.Queueing.AskWithin.Milliseconds(), g.Wait,
+		g.Limits.LeasesPerHolder, g.Limits.DevicesPerHolder,
+	}
+}
+
+// Poll asks for a lease. One that waits in line does so for another lease.Queueing.AskWithin, and is granted if it can be. The
+// error is lease.CodeNotFound when it has no record.
+func (s *Store) Poll(ctx context.Context, id lease.ID) (*lease.Lease, error) {
+	reply, err := s.run(ctx, s.scripts.poll, id.Pool(), id.String())
+	if err != nil {
+		return nil, err
+	}
+	if reply.outcome == "polled" {
+		return reply.lease(0, id)
+	}
+	return nil, reply.fault()
 }
 
 // Keepalive extends a lease to now + TTL, never past its deadline. The errors are lease.CodeNotFound and lease.CodeEnded.
@@ -135,12 +172,16 @@ func (s *Store) release(ctx context.Context, id lease.ID, retract bool) error {
 	return reply.fault()
 }
 
-// Reap ends leases of the pool that are due and forgets old ones; more tells that a batch was not enough.
-func (s *Store) Reap(ctx context.Context, pool string) (more bool, err error) {
-	reply, err := s.run(ctx, s.scripts.reap, pool)
-	if err != nil {
-		return false, err
+// Reap ends leases and tickets of the pool that are due, hands what is free to its line, and forgets old leases. next is how
+// long until another lease is due, 0 when nobody waits for that.
+func (s *Store) Reap(ctx context.Context, pool string) (next time.Duration, err error) {
+	reply, err := s.once(ctx, s.scripts.reap, pool)
+	for err == nil && reply.more {
+		reply, err = s.once(ctx, s.scripts.reap, pool)
 	}
-	n, err := reply.integer(0)
-	return n > 0, err
+	if err != nil || len(reply.rest) == 1 && reply.rest[0] == "" {
+		return 0, err
+	}
+	ms, err := reply.integer(0)
+	return time.Duration(max(1, ms)) * time.Millisecond, err
 }

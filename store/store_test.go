@@ -46,6 +46,8 @@ type lab struct {
 	*storetest.Redis
 	*store.Store
 	inventory *lease.Inventory
+	queueing  lease.Queueing // the pool's, from the next reconcile on
+	limits    lease.Limits   // likewise
 }
 
 // newLab registers devices.
@@ -65,7 +67,9 @@ func newLabWith(t testing.TB, r *storetest.Redis, o store.Options, devices ...le
 // reconcile makes devices the inventory.
 func (l *lab) reconcile(t testing.TB, devices ...lease.Device) {
 	t.Helper()
-	l.inventory = inventoryOf(devices...)
+	l.inventory = lease.NewInventory([]lease.Pool{{
+		Name: pool, TTL: ttl, MaxHold: hold, Queueing: l.queueing, Limits: l.limits, Devices: devices,
+	}})
 	if err := l.Reconcile(t.Context(), l.inventory.Pool(pool)); err != nil {
 		t.Fatalf("reconcile: %v", err)
 	}
@@ -101,6 +105,15 @@ func namesOf(devices []lease.Device) []string {
 	return names
 }
 
+// naming and selecting are requests for one device.
+func naming(device string) lease.Request {
+	return lease.Request{Demands: []lease.Demand{{Name: device}}}
+}
+
+func selecting(selector string) lease.Request {
+	return lease.Request{Demands: []lease.Demand{{Selector: selector}}}
+}
+
 // want is a fresh request, resolved in the inventory.
 func (l *lab) want(t testing.TB, r lease.Request) lease.Grant {
 	t.Helper()
@@ -125,7 +138,7 @@ func (l *lab) grant(t testing.TB, r lease.Request) *lease.Lease {
 // take is granted a lease of one device.
 func (l *lab) take(t testing.TB, device string) *lease.Lease {
 	t.Helper()
-	return l.grant(t, lease.Request{Name: device})
+	return l.grant(t, naming(device))
 }
 
 // read reads a lease that has a record.
@@ -176,14 +189,14 @@ func (l *lab) release(t testing.TB, id lease.ID) {
 	}
 }
 
-// reap reaps once.
-func (l *lab) reap(t testing.TB) (more bool) {
+// reap reaps all that is due, and returns how long until more is, for those who wait.
+func (l *lab) reap(t testing.TB) (next time.Duration) {
 	t.Helper()
-	more, err := l.Reap(t.Context(), pool)
+	next, err := l.Reap(t.Context(), pool)
 	if err != nil {
 		t.Fatalf("reap: %v", err)
 	}
-	return more
+	return next
 }
 
 // set changes a device.

@@ -1,97 +1,96 @@
--- allocate: grant a lease on the device that has been free the longest, or the one that is named; the same id again is
--- the same lease.
+-- allocate: grant a lease, or have it wait in line; the same id again is the same lease.
 --
--- ARGV   1 id, 2 digest of the request, 3 TTL ms, 4 longest hold ms, 5 grace ms, 6 holder, 7 purpose, 8 link,
---        9 name of the one device or '', 10… classes to take a device from (at most BATCH; for a named device its own)
--- reply  {outcome, now, ended, …} with the outcomes
---        granted | existing   …: the lease, as view in the prelude
---        other_request        the id was granted for a request with another digest
---        ended                …: reason, ms it ended
---        none_free            …: matching devices in maintenance, ms when the first matching lease ends ('' unknown)
-local id, digest, ttl, hold, grace = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local name = ARGV[9]
+-- ARGV   1 id, 2 digest of the request, 3 TTL ms, 4 longest hold ms, 5 grace ms, 6 holder, 7 purpose, 8 link, 9 demands as
+--        asked, 10 wants, 11 how many devices match any, 12 priority, 13 ms of waiting that count as a step of priority,
+--        14 ms that it waits without being asked for, 15 '1' to wait, 16 and 17 the most leases and devices that the holder
+--        may have or wait for (0 for no limit)
+-- reply  report of an outcome
+--        granted | waits | existing   …: the lease, as view
+--        other_request                the id is that of a request with another digest
+--        ended                        …: reason, ms it ended
+--        quota                        …: leases and devices that the holder has or waits for
+--        none_free                    …: shortage
+local id, digest, hold, grace, holder, wants = ARGV[1], ARGV[2], ARGV[4], ARGV[5], ARGV[6], ARGV[10]
+local patience, waits, mostLeases, mostDevices = ARGV[14], ARGV[15] == '1', tonumber(ARGV[16]), tonumber(ARGV[17])
+
+local the = theLine()
+
+-- again answers for an id that was used before.
+local function again(lease)
+  if lease.request ~= digest then
+    serve()
+    return report('other_request')
+  end
+  if lease.state == 'active' and remaining(id, lease.devices) == 0 then finish(id, lease, lost(id, lease)) end
+  if lease.state == 'pending' and the.hopeful(the.ask(id)) then freed = true end
+  serve()
+  lease = record(id)
+  if lease.state == 'pending' or lease.state == 'active' then return report('existing', view(id)) end
+  return report('ended', lease.reason, redis.call('HGET', LEASE .. id, 'ended_ms'))
+end
+
+-- has is how many leases and devices the holder has or waits for, at least. An entry without such a lease is wrong, and goes.
+local function has()
+  local leases, devices = redis.call('HLEN', HOLDER .. holder), 0
+  if leases > BATCH then return leases, leases end -- limits are no higher
+  local entries = redis.call('HGETALL', HOLDER .. holder)
+  for i = 1, #entries, 2 do
+    local state = redis.call('HGET', LEASE .. entries[i], 'state')
+    if state == 'active' or state == 'pending' then
+      devices = devices + entries[i + 1]
+    else
+      leases = leases - redis.call('HDEL', HOLDER .. holder, entries[i])
+    end
+  end
+  return leases, devices
+end
+
+-- write makes the record of the lease, which waits as long as it is not granted.
+local function write()
+  redis.call('HSET', LEASE .. id, 'state', 'pending', 'request', digest, 'ttl_ms', ARGV[3], 'hold_ms', hold, 'grace_ms', grace,
+    'holder', holder, 'purpose', ARGV[7], 'link', ARGV[8], 'demands', ARGV[9], 'wants', wants, 'matching', ARGV[11],
+    'priority', ARGV[12], 'ask_ms', patience, 'create_ms', int(NOW))
+  if holder ~= '' then
+    redis.call('HSET', HOLDER .. holder, id, #the.planOf(wants).places)
+    the.extend(HOLDER .. holder, hold + grace + patience + RETENTION)
+  end
+end
 
 reap()
-
-local lease = record(id)
-if lease then
-  if lease.request ~= digest then return { 'other_request', NOW, ended } end
-  if lease.state == 'active' then
-    if remaining(id, lease.devices) > 0 then return { 'existing', NOW, ended, view(id) } end
-    finish(id, lease, lost(id, lease))
-    lease = record(id)
-  end
-  return { 'ended', NOW, ended, lease.reason, redis.call('HGET', LEASE .. id, 'ended_ms') }
-end
-
-local wanted = {}
-for i = 10, #ARGV do wanted[ARGV[i]] = true end
-
--- lock tries to take a device that is in service. An entry among the free of any other, or of one that is locked, is wrong,
--- and goes.
-local function lock(device, class)
-  local taken = redis.call('HGET', DEVICE .. device, 'state') == 'in_service'
-    and redis.call('SET', LOCK .. device, id, 'NX', 'PX', int(math.min(ttl, hold) + grace))
-  redis.call('ZREM', FREE .. class, device)
-  return taken and device
-end
-
-local function lockNamed()
-  local class = redis.call('HGET', DEVICE .. name, 'class')
-  return class and lock(name, class)
-end
-
-local function lockLongestFree()
-  for _ = 1, BATCH do
-    local device, class, since
-    for candidate in pairs(wanted) do
-      local head = redis.call('ZRANGE', FREE .. candidate, 0, 0, 'WITHSCORES')
-      local score = tonumber(head[2])
-      if head[1] and (not since or score < since or (score == since and head[1] < device)) then
-        device, class, since = head[1], candidate, score
-      end
-    end
-    if not device then return nil end
-    if lock(device, class) then return device end
+local known = record(id)
+if known then return again(known) end
+if mostLeases > 0 or mostDevices > 0 then
+  local leases, devices = has()
+  if (mostLeases > 0 and leases >= mostLeases) or (mostDevices > 0 and devices + #the.planOf(wants).places > mostDevices) then
+    serve()
+    return report('quota', leases, devices)
   end
 end
 
--- nextEnd returns when the first lease that holds a matching device ends, looking no further than BATCH leases.
-local function nextEnd()
-  local first = redis.call('ZRANGE', ACTIVE, 0, BATCH - 1, 'WITHSCORES')
-  for i = 1, #first, 2 do
-    for _, device in ipairs(words(redis.call('HGET', LEASE .. first[i], 'devices') or '')) do
-      local class = name == '' and redis.call('HGET', DEVICE .. device, 'class')
-      if device == name or (class and wanted[class]) then return first[i + 1] end
-    end
-  end
-  return ''
+local order = the.nextNumber() - ARGV[12] * ARGV[13] * 1000
+local devices, all
+the.notice(wants)
+if the.hopeful(wants) then
+  the.walk(order, id)
+  devices, all = the.consider(wants)
+  the.pass(id)
 end
-
-local function inMaintenance()
-  local n = 0
-  for class in pairs(wanted) do
-    if name == '' then
-      n = n + redis.call('ZCARD', MAINTENANCE .. class)
-    elseif redis.call('ZSCORE', MAINTENANCE .. class, name) then
-      n = n + 1
-    end
-  end
-  return n
+if all then
+  write()
+  the.add(id, devices)
+elseif waits then
+  the.draw() -- the number that its order is made of
+  write()
+  redis.call('ZADD', QUEUE, int(order), id)
+  redis.call('ZADD', ASKED, int(NOW), id)
+  the.joinQueues(id, wants, int(order))
+  redis.call('ZADD', TICKETS, int(NOW + patience), id)
+  redis.call('PEXPIRE', LEASE .. id, int(hold + grace + patience + RETENTION))
+  event('queued', 'lease', id, 'holder', holder, 'priority', ARGV[12])
+elseif devices then
+  the.relinquish(devices)
 end
-
-local fence = int(math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, MICROSECONDS))
-local device
-if name ~= '' then device = lockNamed() else device = lockLongestFree() end
-if not device then return { 'none_free', NOW, ended, inMaintenance(), nextEnd() } end
-
-redis.call('SET', FENCE, fence)
-redis.call('HSET', LEASE .. id, 'state', 'active', 'devices', device, 'holder', ARGV[6], 'purpose', ARGV[7], 'link', ARGV[8],
-  'fence', fence, 'ttl_ms', int(ttl), 'grace_ms', int(grace), 'create_ms', int(NOW), 'deadline_ms', int(NOW + hold),
-  'request', digest)
-redis.call('PEXPIRE', LEASE .. id, int(hold + grace + RETENTION))
-redis.call('ZADD', ACTIVE, int(NOW + math.min(ttl, hold) + grace), id)
-redis.call('HSET', DEVICE .. device, 'last_lease', id)
-redis.call('HINCRBY', DEVICE .. device, 'grants', 1)
-event('granted', 'lease', id, 'devices', device, 'holder', ARGV[6], 'fence', fence)
-return { 'granted', NOW, ended, view(id) }
+serve()
+if all then return report('granted', view(id)) end
+if waits then return report('waits', view(id)) end
+return report('none_free', unpack(shortage(wants)))

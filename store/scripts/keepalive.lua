@@ -1,28 +1,36 @@
--- keepalive: extend an active lease to now + TTL, never past its deadline.
+-- keepalive: extend an active lease to now + TTL, never past its deadline. This is by far the most frequent script, so the usual
+-- case comes first, before what the scripts share is even defined; the rest of it is in keepalive_other.lua.
 --
+-- KEYS   as in the prelude
 -- ARGV   1 id
--- reply  {outcome, now, ended, …} with the outcomes
+-- reply  report of an outcome
 --        renewed     …: ms it now expires, ms of its deadline, TTL ms
 --        not_found
+--        pending     it waits in line
 --        ended       …: reason, ms it ended
-local id = ARGV[1]
-local lease = record(id)
-if not lease then return { 'not_found', NOW, ended } end
-if lease.state == 'active' then
-  local left = remaining(id, lease.devices)
-  if left == 0 then
-    finish(id, lease, lost(id, lease))
-  elseif lease.deadline <= NOW then
-    finish(id, lease, 'deadline')
-  else
-    local expire = math.min(NOW + lease.ttl, lease.deadline)
-    for _, device in ipairs(lease.devices) do
-      redis.call('PEXPIRE', LOCK .. device, int(expire - NOW + lease.grace))
+do
+  local id = ARGV[1]
+  local f = redis.call('HMGET', KEYS[2] .. id, 'state', 'devices', 'ttl_ms', 'grace_ms', 'deadline_ms')
+  if f[1] == 'active' then
+    local clock = redis.call('TIME')
+    local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+    local ttl, grace, deadline = tonumber(f[3]), tonumber(f[4]), tonumber(f[5])
+    local held, late = deadline > now, 0
+    for device in string.gmatch(f[2], '%S+') do
+      held = held and redis.call('GET', KEYS[1] .. device) == id
+      if held then late = math.max(late, grace - redis.call('PTTL', KEYS[1] .. device)) end
     end
-    redis.call('ZADD', ACTIVE, int(expire + lease.grace), id)
-    if left < lease.grace then event('renewed_late', 'lease', id, 'late_ms', int(lease.grace - left)) end
-    return { 'renewed', NOW, ended, expire, lease.deadline, lease.ttl }
+    if held and late < grace then
+      local expire = math.min(now + ttl, deadline)
+      for device in string.gmatch(f[2], '%S+') do
+        redis.call('PEXPIRE', KEYS[1] .. device, string.format('%.0f', expire - now + grace))
+      end
+      redis.call('ZADD', KEYS[6], string.format('%.0f', expire + grace), id)
+      if late > 0 then
+        redis.pcall('XADD', KEYS[10], 'MAXLEN', '~', 10000, '*', 'type', 'renewed_late', 'lease', id, 'late_ms',
+          string.format('%.0f', late))
+      end
+      return { 'renewed', now, {}, {}, 0, expire, deadline, ttl }
+    end
   end
 end
-local f = redis.call('HMGET', LEASE .. id, 'ended_reason', 'ended_ms')
-return { 'ended', NOW, ended, f[1], f[2] }

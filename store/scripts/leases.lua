@@ -1,7 +1,7 @@
 -- leases: read leases. Changes nothing.
 --
--- ARGV   ids; at most 128
--- reply  {'leases', now, ended, then each lease as view in the prelude, nil for one that has no record}
-local reply = { 'leases', NOW, ended }
+-- ARGV   ids; at most 16
+-- reply  report of 'leases', …: each lease as view, false for one that has no record
+local reply = report('leases')
 for _, id in ipairs(ARGV) do reply[#reply + 1] = view(id) end
 return reply

@@ -7,17 +7,26 @@
 --       refuses a script at its first growing write only, so it still renews and releases, and nothing half-happens.
 local LOCK, LEASE, DEVICE, FREE, MAINTENANCE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ACTIVE, ENDED, DEVICES, FENCE, EVENTS = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local QUEUE, QUEUE_FOR, WANTED, TICKETS, ASKED, HOLDER = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 
-local BATCH = 128          -- the most that one script looks at of anything that can grow
+local BATCH = 128          -- the most that one script reads of anything that can grow
+local WORK = 100           -- about how many calls to Redis one script makes for what may be left to the next
 local RETENTION = 3600000  -- ms that the record of an ended lease outlives it
 local EVENTS_KEPT = 10000  -- about how many events a pool keeps
+local CHANNEL = 'leases'   -- where a lease is announced that was granted from the line, or left it
 
 local clock = redis.call('TIME')
 local MICROSECONDS = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local NOW = math.floor(MICROSECONDS / 1000)
 
--- ended is the leases that this script ended, flat: reason, ms held. Part of every reply, for metrics.
-local ended = {}
+-- What this script did beside its purpose; part of every reply, as report gives it.
+local ended = {}     -- leases that it ended, flat: reason, ms held or -1 for one that was never granted
+local waited = {}    -- of each lease that it granted, the ms between asking and grant
+local more = false   -- whether there is more to do of what was due
+local work = 0       -- about how many calls that took
+
+-- Whether there may be something to hand out that was not there before, and which classes and devices that concerns.
+local freed, fresh = false, {}
 
 -- int writes a number in full: Lua's own tostring turns ms since 1970 into 1.7e+12.
 local function int(n) return string.format('%.0f', n) end
@@ -33,13 +42,16 @@ local function event(type, ...)
   redis.pcall('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', type, ...)
 end
 
+-- report is how every reply begins: {outcome, now, ended, waited, 1 when there is more to do, …}.
+local function report(outcome, ...) return { outcome, NOW, ended, waited, more and 1 or 0, ... } end
+
 -- record reads fields of a lease's hash by name; nil when there is no such lease.
 local function record(id)
-  local f = redis.call('HMGET', LEASE .. id, 'state', 'devices', 'ttl_ms', 'grace_ms', 'create_ms', 'deadline_ms', 'request',
+  local f = redis.call('HMGET', LEASE .. id, 'state', 'devices', 'ttl_ms', 'grace_ms', 'grant_ms', 'deadline_ms', 'request',
     'ended_reason')
   if not f[1] then return nil end
   return {
-    state = f[1], devices = words(f[2]), ttl = tonumber(f[3]), grace = tonumber(f[4]), create = tonumber(f[5]),
+    state = f[1], devices = words(f[2] or ''), ttl = tonumber(f[3]), grace = tonumber(f[4]), grant = tonumber(f[5]),
     deadline = tonumber(f[6]), request = f[7], reason = f[8],
   }
 end
@@ -73,6 +85,8 @@ local function settle(device, since)
   if state ~= 'maintenance' then redis.call('ZREM', MAINTENANCE .. class, device) end
   if state == 'in_service' then
     redis.call('ZADD', FREE .. class, 'NX', since or int(NOW), device)
+    if redis.call('EXISTS', QUEUE_FOR .. device) == 1 then redis.call('ZADD', WANTED, 1, device) end
+    freed, fresh[class], fresh[device] = true, true, true
   elseif state == 'maintenance' then
     redis.call('ZADD', MAINTENANCE .. class, 'NX', since or int(NOW), device)
   else
@@ -81,10 +95,21 @@ local function settle(device, since)
   end
 end
 
-local STATE_OF = { released = 'released', expired = 'expired', deadline = 'expired', revoked = 'revoked' }
+local STATE_OF = { released = 'released', expired = 'expired', deadline = 'expired', revoked = 'revoked', abandoned = 'abandoned' }
 
--- finish ends an active lease: frees those of its devices that it still holds or nobody does, keeps its record for a while.
--- One that ran out ended when its locks did, whenever that is noticed.
+-- close keeps the record of a lease that is over for a while, and counts it no more as its holder's.
+local function close(id, reason, at, held)
+  redis.call('PEXPIRE', LEASE .. id, RETENTION)
+  local holder = redis.call('HGET', LEASE .. id, 'holder')
+  if holder then redis.call('HDEL', HOLDER .. holder, id) end
+  redis.call('HSET', LEASE .. id, 'state', STATE_OF[reason], 'ended_reason', reason, 'ended_ms', int(at))
+  redis.call('ZADD', ENDED, int(at), id)
+  ended[#ended + 1] = reason
+  ended[#ended + 1] = int(held)
+end
+
+-- finish ends an active lease: frees those of its devices that it still holds or nobody does. One that ran out ended when its
+-- locks did, whenever that is noticed.
 local function finish(id, lease, reason)
   local at = NOW
   if STATE_OF[reason] == 'expired' then at = math.min(NOW, tonumber(redis.call('ZSCORE', ACTIVE, id)) or NOW) end
@@ -92,34 +117,11 @@ local function finish(id, lease, reason)
   for _, device in ipairs(lease.devices) do
     if redis.call('GET', LOCK .. device) == id then redis.call('DEL', LOCK .. device) end
   end
-  redis.call('PEXPIRE', LEASE .. id, RETENTION)
-  redis.call('HSET', LEASE .. id, 'state', STATE_OF[reason], 'ended_reason', reason, 'ended_ms', int(at))
-  redis.call('ZADD', ENDED, int(at), id)
+  close(id, reason, at, at - lease.grant)
   for _, device in ipairs(lease.devices) do
     if redis.call('EXISTS', LOCK .. device) == 0 then settle(device, int(at)) end
   end
   event(STATE_OF[reason], 'lease', id, 'devices', table.concat(lease.devices, ' '), 'reason', reason)
-  ended[#ended + 1] = reason
-  ended[#ended + 1] = int(at - lease.create)
-end
-
--- reap ends leases that are due, at most BATCH of them, and returns how many it looked at. The lock decides: a lease whose
--- locks live on is not due, and its entry is put right.
-local function reap()
-  local due = redis.call('ZRANGEBYSCORE', ACTIVE, '-inf', int(NOW), 'LIMIT', 0, BATCH)
-  for _, id in ipairs(due) do
-    local lease = record(id)
-    local left = lease and remaining(id, lease.devices)
-    if not lease then
-      redis.call('ZREM', ACTIVE, id)
-    elseif left > 0 then
-      redis.call('ZREM', ACTIVE, id) -- first, as the rule says: memory may be full
-      redis.call('ZADD', ACTIVE, int(NOW + left), id)
-    else
-      finish(id, lease, lost(id, lease))
-    end
-  end
-  return #due
 end
 
 -- heldOut reports whether a lock holds the device; then it sees that the indexes say so: the device is neither among the
@@ -133,30 +135,4 @@ local function heldOut(device, class)
     redis.call('ZADD', ACTIVE, 'NX', int(NOW + redis.call('PTTL', LOCK .. device)), id)
   end
   return true
-end
-
--- view is a lease as replies show it: {ms its locks expire, why it is lost or '', its hash}; false when there is none.
--- An active lease that has lost its locks is not ended here, and a wrong entry not put right: reads do not write.
-local function view(id)
-  local lease = record(id)
-  if not lease then return false end
-  local due, gone = tonumber(redis.call('ZSCORE', ACTIVE, id)), ''
-  if lease.state == 'active' then
-    local left = remaining(id, lease.devices)
-    if left == 0 then gone = lost(id, lease) elseif not due or due <= NOW then due = NOW + left end
-  end
-  return { due and int(due) or '', gone, redis.call('HGETALL', LEASE .. id) }
-end
-
--- inspect is a device as replies show it: {state, note, last lease, grants, id of the lease whose lock holds it, holder,
--- ms it came where it is}; nil for what there is not.
-local function inspect(device)
-  local f = redis.call('HMGET', DEVICE .. device, 'state', 'note', 'last_lease', 'grants', 'class')
-  local id = redis.call('GET', LOCK .. device)
-  if id then
-    local l = redis.call('HMGET', LEASE .. id, 'holder', 'create_ms')
-    return { f[1], f[2], f[3], f[4], id, l[1], l[2] }
-  end
-  local index = f[1] == 'maintenance' and MAINTENANCE or FREE
-  return { f[1], f[2], f[3], f[4], false, false, redis.call('ZSCORE', index .. (f[5] or ''), device) }
 end

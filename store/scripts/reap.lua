@@ -1,8 +1,12 @@
--- reap: end the leases that are due, and forget ended ones whose records are gone; at most 128 of each.
+-- reap: end the leases and tickets that are due, forget ended ones whose records are gone, and serve the line.
 --
 -- ARGV   none
--- reply  {'reaped', now, ended, 1 when there may be more}
-local due = reap()
+-- reply  report of 'reaped', …: ms until the next lease is due while someone waits; '' while nobody does
+reap()
 local stale = redis.call('ZRANGEBYSCORE', ENDED, '-inf', int(NOW - RETENTION), 'LIMIT', 0, BATCH)
 if #stale > 0 then redis.call('ZREM', ENDED, unpack(stale)) end
-return { 'reaped', NOW, ended, (due == BATCH or #stale == BATCH) and 1 or 0 }
+if #stale == BATCH then more = true end
+freed = true -- the Store calls again when a script could not hand out all at once
+serve()
+local due = redis.call('EXISTS', QUEUE) == 1 and redis.call('ZRANGE', ACTIVE, 0, 0, 'WITHSCORES')[2]
+return report('reaped', due and int(math.max(0, due - NOW)) or '')

@@ -1,8 +1,8 @@
 -- register: make devices of the inventory known, or known by a new class, and put right where the indexes disagree with
 -- their locks. A lease whose lock was removed by hand ends here.
 --
--- ARGV   device, class; at most 128 pairs
--- reply  {'registered', now, ended}
+-- ARGV   device, class; at most 32 pairs
+-- reply  report of 'registered'
 for i = 1, #ARGV, 2 do
   local device, class = ARGV[i], ARGV[i + 1]
   local f = redis.call('HMGET', DEVICE .. device, 'class', 'state', 'last_lease')
@@ -21,8 +21,9 @@ for i = 1, #ARGV, 2 do
   redis.call('SADD', DEVICES, device)
   if not heldOut(device, class) then
     local lease = last and record(last)
-    if lease and lease.state == 'active' then finish(last, lease, lost(last, lease)) end
+    if lease and lease.state == 'active' and remaining(last, lease.devices) == 0 then finish(last, lease, lost(last, lease)) end
     settle(device, since or nil)
   end
 end
-return { 'registered', NOW, ended }
+serve()
+return report('registered')

@@ -1,7 +1,7 @@
 -- retire: forget devices that left the inventory. One that is leased stays so until its lease ends.
 --
--- ARGV   devices; at most 128
--- reply  {'retired', now, ended}
+-- ARGV   devices; at most 32
+-- reply  report of 'retired'
 for _, device in ipairs(ARGV) do
   local class = redis.call('HGET', DEVICE .. device, 'class')
   if class then
@@ -11,4 +11,5 @@ for _, device in ipairs(ARGV) do
   end
   if not heldOut(device, class or '') then settle(device) end
 end
-return { 'retired', NOW, ended }
+serve()
+return report('retired')

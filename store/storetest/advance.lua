@@ -15,14 +15,21 @@ local function move(key)
   return true
 end
 
+-- unit is what a ms is in the scores of a sorted set: µs in the line, nothing where scores are no times.
+local function unit(key)
+  if string.find(key, '^queue:') then return 1000 end
+  if string.find(key, '^wanted:') then return 0 end
+  return 1
+end
+
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local kind = redis.call('TYPE', key)['ok']
   if move(key) and kind == 'hash' then
-    for _, field in ipairs({ 'create_ms', 'deadline_ms', 'ended_ms' }) do
+    for _, field in ipairs({ 'create_ms', 'grant_ms', 'deadline_ms', 'ended_ms' }) do
       if redis.call('HEXISTS', key, field) == 1 then redis.call('HINCRBY', key, field, -ms) end
     end
-  elseif kind == 'zset' then
-    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ms, member) end
+  elseif kind == 'zset' and unit(key) > 0 then
+    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ms * unit(key), member) end
   end
 end
 return 'OK'

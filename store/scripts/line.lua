@@ -1,0 +1,378 @@
+-- line: who waits for what, and how what is free is handed out. It is the body of the function openLine, which a script calls
+-- when it has to do with the line: most have not, and to define all this takes longer than what they do.
+--
+-- The line is walked in order. Each ticket is considered for what is free and not spoken for: when it can have all that it
+-- wants, it is granted; else what it could use is spoken for, so that nobody behind it takes that. What is spoken for is
+-- worked out anew each time, and stored nowhere. A script that has done its work considers no more: what the others could use
+-- it hands to nobody, and the Store calls again if something was granted.
+
+-- isClass tells a class from a device: a class without labels is '-', any other has a '='.
+local function isClass(node) return node == '-' or string.find(node, '=', 1, true) ~= nil end
+
+-- extend has a key live for some ms, unless it lives longer already.
+local function extend(key, ms)
+  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, int(ms)) end
+end
+
+-- A plan is wants, read: places has an entry for each device that the lease is to have, with the classes and devices that may
+-- take it, and nodes is all of these, each once.
+local plans = {}
+
+local function planOf(wants)
+  if plans[wants] then return plans[wants] end
+  local plan, known = { places = {}, nodes = {} }, {}
+  for count, options in string.gmatch(wants, '(%d+)%*([^;]*)') do
+    local may = {}
+    for node in string.gmatch(options, '[^|]+') do
+      may[node] = true
+      if not known[node] then plan.nodes[#plan.nodes + 1] = node end
+      known[node] = true
+    end
+    for _ = 1, tonumber(count) do plan.places[#plan.places + 1] = may end
+  end
+  plans[wants] = plan
+  return plan
+end
+
+-- joinQueues and leaveQueues put a ticket in line for what it wants, and take it out.
+local function joinQueues(id, wants, order)
+  for _, node in ipairs(planOf(wants).nodes) do
+    redis.call('ZADD', QUEUE_FOR .. node, order, id)
+    if isClass(node) then
+      redis.call('ZADD', WANTED, 0, node)
+    else
+      local class = redis.call('HGET', DEVICE .. node, 'class')
+      if class and redis.call('ZSCORE', FREE .. class, node) then redis.call('ZADD', WANTED, 1, node) end
+    end
+    fresh[node] = true
+  end
+end
+
+local function leaveQueues(id, wants)
+  local list = planOf(wants).nodes
+  for _, node in ipairs(list) do
+    redis.call('ZREM', QUEUE_FOR .. node, id)
+    if redis.call('EXISTS', QUEUE_FOR .. node) == 0 then redis.call('ZREM', WANTED, node) end
+  end
+  work = work + 2 * #list
+end
+
+-- leave takes a ticket out of the line, and tells who waits for it.
+local function leave(id, wants)
+  redis.call('ZREM', QUEUE, id)
+  redis.call('ZREM', TICKETS, id)
+  redis.call('ZREM', ASKED, id)
+  leaveQueues(id, wants)
+  redis.call('PUBLISH', CHANNEL, id)
+end
+
+-- drop ends a lease that waits.
+local function drop(id, reason, at)
+  local wants = redis.call('HGET', LEASE .. id, 'wants')
+  leave(id, wants)
+  close(id, reason, at, -1)
+  event(STATE_OF[reason], 'lease', id, 'reason', reason)
+  work = work + 12
+  freed = true -- what it spoke for
+  for _, node in ipairs(planOf(wants).nodes) do fresh[node] = true end
+end
+
+-- notice puts devices that are asked for by name where they belong, if they are in no index though nobody holds them: after
+-- their locks were removed by hand.
+local function notice(wants)
+  for _, node in ipairs(planOf(wants).nodes) do
+    local class = not isClass(node) and redis.call('EXISTS', LOCK .. node) == 0 and redis.call('HGET', DEVICE .. node, 'class')
+    if class and not redis.call('ZSCORE', FREE .. class, node) and not redis.call('ZSCORE', MAINTENANCE .. class, node) then
+      settle(node)
+    end
+  end
+end
+
+-- ask has a ticket wait on for as long as it may without being asked for.
+local function ask(id)
+  local f = redis.call('HMGET', LEASE .. id, 'ask_ms', 'hold_ms', 'grace_ms', 'holder', 'wants')
+  local horizon = f[1] + f[2] + f[3] + RETENTION
+  redis.call('ZREM', TICKETS, id) -- first, as the rule says: memory may be full
+  redis.call('ZADD', TICKETS, int(NOW + f[1]), id)
+  extend(LEASE .. id, horizon)
+  if f[4] ~= '' then extend(HOLDER .. f[4], horizon) end
+  notice(f[5])
+  return f[5]
+end
+
+-- draw returns the next number of the pool: a fence, or a place in line. Numbers rise, also after Redis lost its data.
+local function nextNumber() return math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, MICROSECONDS) end
+
+local function draw()
+  local number = int(nextNumber())
+  redis.call('SET', FENCE, number)
+  return number
+end
+
+local spoken, checked, barred = {}, {}, {} -- devices, devices, classes and devices
+local changes = {}                         -- how often something of a class, or a device, was spoken for
+local shelves = {}                         -- of each class, its free devices as far as they were read, the longest free first
+
+-- shelved is the first free device of a class that is not spoken for, at a place of its shelf or behind it, and that place.
+local function shelved(class, at)
+  local shelf = shelves[class] or { devices = {}, read = 0, first = 1 }
+  shelves[class] = shelf
+  at = math.max(at, shelf.first)
+  while true do
+    local device = shelf.devices[at]
+    if device and not spoken[device.name] and checked[device.name] ~= false then return device, at end
+    if device then
+      if at == shelf.first then shelf.first = at + 1 end
+      at = at + 1
+    elseif shelf.all then
+      return nil
+    else
+      local n = math.max(1, math.min(shelf.read, BATCH))
+      local found = redis.call('ZRANGE', FREE .. class, shelf.read, shelf.read + n - 1, 'WITHSCORES')
+      for i = 1, #found, 2 do
+        shelf.devices[#shelf.devices + 1] = { name = found[i], since = tonumber(found[i + 1]), class = class }
+      end
+      shelf.read, shelf.all = shelf.read + #found / 2, #found < 2 * n
+    end
+  end
+end
+
+-- usable reports whether a device is really to be had. An entry among the free of one that is not is wrong, and goes.
+local function usable(device)
+  local name = device.name
+  if checked[name] == nil then
+    checked[name] = redis.call('HGET', DEVICE .. name, 'state') == 'in_service' and redis.call('EXISTS', LOCK .. name) == 0
+    if not checked[name] and redis.call('ZREM', FREE .. device.class, name) == 1 and shelves[device.class] then
+      shelves[device.class].read = shelves[device.class].read - 1
+    end
+  end
+  return checked[name]
+end
+
+local named = {} -- devices that were asked for by name, false for those that are not to be had
+
+-- byName is the device of a name, unless it is not to be had or spoken for.
+local function byName(name)
+  if named[name] == nil then
+    local class = redis.call('HGET', DEVICE .. name, 'class')
+    local since = class and redis.call('ZSCORE', FREE .. class, name)
+    if not since and redis.call('ZSCORE', WANTED, name) then redis.call('ZREM', WANTED, name) end
+    local device = since and { name = name, since = tonumber(since), class = class }
+    named[name] = device and usable(device) and device or false
+  end
+  return not spoken[name] and named[name] or nil
+end
+
+-- candidate is the first device at a place, or behind it, of a class or of the one device that is named, and its place.
+local function candidate(node, at)
+  if barred[node] then return nil end
+  if isClass(node) then return shelved(node, at) end
+  return at == 1 and byName(node) or nil, 1
+end
+
+-- match fills places with devices: goes through those that may take one, the longest free first, and takes each that still
+-- leaves a place for all taken so far, by augmenting paths (H. W. Kuhn, The Hungarian method for the assignment problem,
+-- 1955). So a full assignment is found when there is one. It returns the device of each place, and how many there are.
+local function match(list)
+  local next, place, taken, filled, tried = {}, {}, {}, 0, {}
+  for _, may in ipairs(list) do
+    for node in pairs(may) do
+      if not place[node] then next[node], place[node] = candidate(node, 1) end
+    end
+  end
+  local function put(device, seen)
+    local function fits(i) return not seen[i] and (list[i][device.class] or list[i][device.name]) end
+    for i = 1, #list do
+      if not taken[i] and fits(i) then
+        taken[i] = device
+        return true
+      end
+    end
+    for i = 1, #list do
+      if fits(i) then
+        seen[i] = true
+        if put(taken[i], seen) then
+          taken[i] = device
+          return true
+        end
+      end
+    end
+    return false
+  end
+  while filled < #list do
+    local best, from
+    for node, device in pairs(next) do
+      if not best or device.since < best.since or (device.since == best.since and device.name < best.name) then
+        best, from = device, node
+      end
+    end
+    if not best then break end
+    next[from], place[from] = candidate(from, place[from] + 1)
+    if not tried[best.name] and usable(best) then
+      tried[best.name] = true
+      if put(best, {}) then
+        filled = filled + 1
+      elseif isClass(from) then
+        next[from] = nil -- nor will any other of its class fit
+      end
+    end
+  end
+  return taken, filled
+end
+
+-- consider finds what a lease could use of what is not spoken for, and speaks for that. It returns the devices, and whether
+-- they are all that it wants.
+local function consider(wants)
+  local list = planOf(wants).places
+  local taken, filled = match(list)
+  for _, device in pairs(taken) do
+    spoken[device.name] = true
+    changes[device.name], changes[device.class] = 1, (changes[device.class] or 0) + 1
+  end
+  work = work + 8 + filled + #planOf(wants).nodes
+  if filled == 0 or filled < #list then return taken, false end
+  work = work + 15 + 5 * filled
+  return taken, true
+end
+
+-- hopeful reports whether a lease could be had if nobody else were in line. Then the line may have to be served for it.
+local function hopeful(wants)
+  local plan = planOf(wants)
+  local _, filled = match(plan.places)
+  if filled == 0 or filled < #plan.places then return false end
+  for _, node in ipairs(plan.nodes) do fresh[node] = true end
+  return true
+end
+
+local queues               -- the queues of the line that may have a device, each with its first ticket not considered yet
+local considered = {}
+local grants = {}          -- {id, devices}, in the order in which they are to be granted
+
+local function openQueues()
+  local list, known = {}, {}
+  for _, node in ipairs(redis.call('ZRANGE', WANTED, 0, 2 * BATCH - 1)) do
+    list[#list + 1] = { node = node, at = 0, listed = true }
+    known[node] = true
+  end
+  for node in pairs(fresh) do
+    if not known[node] then list[#list + 1] = { node = node, at = 0 } end
+  end
+  return list
+end
+
+-- head finds the first ticket of a queue that was not considered yet; false when there is none, or nothing for it.
+local function head(queue)
+  if queue.closed then return false end
+  if queue.changes ~= changes[queue.node] or not queue.id then
+    queue.changes, queue.closed = changes[queue.node], not candidate(queue.node, 1)
+    if queue.closed then return false end
+  end
+  while not queue.id or considered[queue.id] do
+    if queue.id then queue.at = queue.at + 1 end
+    local first = redis.call('ZRANGE', QUEUE_FOR .. queue.node, queue.at, queue.at, 'WITHSCORES')
+    if not first[1] then
+      if queue.at == 0 and queue.listed then redis.call('ZREM', WANTED, queue.node) end -- a ticket without a record was in it
+      queue.closed = true
+      return false
+    end
+    queue.id, queue.order = first[1], tonumber(first[2])
+  end
+  return true
+end
+
+local function before(order, id, other, otherID) return order < other or (order == other and id < otherID) end
+
+-- nextTicket is the first in line of those not considered yet that may get something, if it is before an order and id.
+local function nextTicket(order, id)
+  local first
+  for _, queue in ipairs(queues) do
+    if head(queue) and before(queue.order, queue.id, order, id) then first, order, id = queue, queue.order, queue.id end
+  end
+  return first
+end
+
+-- bar keeps what those could use that come before an order and id and were not considered.
+local function bar(order, id)
+  for _, queue in ipairs(queues) do
+    if head(queue) and before(queue.order, queue.id, order, id) then barred[queue.node] = true end
+  end
+end
+
+-- walk considers the tickets before an order and id.
+local function walk(order, id)
+  queues = queues or openQueues()
+  while true do
+    local queue = nextTicket(order, id)
+    if not queue then return end
+    if work >= 2 * WORK then
+      more = more or #grants > 0
+      return bar(order, id)
+    end
+    considered[queue.id] = true
+    local f = redis.call('HMGET', LEASE .. queue.id, 'state', 'wants')
+    if f[1] == 'pending' then
+      local devices, all = consider(f[2])
+      if all then
+        work = work + 2 * #planOf(f[2]).nodes
+        grants[#grants + 1] = { id = queue.id, devices = devices, wants = f[2] }
+      end
+    else -- a ticket that has no record
+      for _, key in ipairs({ QUEUE, TICKETS, ASKED }) do redis.call('ZREM', key, queue.id) end
+      redis.call('ZREM', QUEUE_FOR .. queue.node, queue.id)
+      queue.id = nil
+    end
+  end
+end
+
+-- relinquish gives back to the line what a request spoke for that is refused.
+local function relinquish(devices)
+  for _, device in pairs(devices) do
+    spoken[device.name] = nil
+    if shelves[device.class] then shelves[device.class].first = 1 end
+  end
+  queues = nil
+end
+
+-- award grants a lease its devices. All of its locks expire together.
+local function award(id, devices)
+  local f = redis.call('HMGET', LEASE .. id, 'ttl_ms', 'hold_ms', 'grace_ms', 'create_ms', 'holder')
+  local ttl, hold, grace = math.min(tonumber(f[1]), tonumber(f[2])), tonumber(f[2]), tonumber(f[3])
+  local fence, names = draw(), {}
+  for i, device in ipairs(devices) do
+    local name = device.name
+    redis.call('SET', LOCK .. name, id, 'NX', 'PX', int(ttl + grace))
+    redis.call('ZREM', FREE .. device.class, name)
+    redis.call('HSET', DEVICE .. name, 'last_lease', id)
+    redis.call('HINCRBY', DEVICE .. name, 'grants', 1)
+    names[i] = name
+  end
+  names = table.concat(names, ' ')
+  redis.call('HSET', LEASE .. id, 'state', 'active', 'devices', names, 'fence', fence, 'grant_ms', int(NOW),
+    'deadline_ms', int(NOW + hold))
+  redis.call('PEXPIRE', LEASE .. id, int(hold + grace + RETENTION))
+  redis.call('ZADD', ACTIVE, int(NOW + ttl + grace), id)
+  if f[5] ~= '' then extend(HOLDER .. f[5], hold + grace + RETENTION) end
+  event('granted', 'lease', id, 'devices', names, 'holder', f[5], 'fence', fence, 'waited_ms', int(NOW - f[4]))
+  waited[#waited + 1] = int(NOW - f[4])
+end
+
+-- handOut hands what was freed to the line, and grants.
+local function handOut()
+  if freed then walk(math.huge, '') end
+  for _, grant in ipairs(grants) do
+    if grant.wants then leave(grant.id, grant.wants) end
+    award(grant.id, grant.devices)
+  end
+end
+
+-- add has a lease granted with what else is.
+local function add(id, devices) grants[#grants + 1] = { id = id, devices = devices } end
+
+-- pass has the walk leave out a ticket that was considered by itself.
+local function pass(id) considered[id] = true end
+
+return {
+  planOf = planOf, isClass = isClass, joinQueues = joinQueues, leaveQueues = leaveQueues, drop = drop, ask = ask, extend = extend,
+  nextNumber = nextNumber, draw = draw, notice = notice, hopeful = hopeful, walk = walk, consider = consider, relinquish = relinquish, add = add,
+  pass = pass, handOut = handOut,
+}

@@ -41,12 +41,12 @@ func answered(t *testing.T, h http.Handler, r *http.Request, allowed ...int) {
 }
 
 func FuzzAllocate(f *testing.F) {
-	for _, seed := range []string{`{}`, `{"pool":"default","selector":"a in (b)"}`, `{"ttl_seconds":1e3}`, "\xff", `{"a":{"b":[null]}}`, ``} {
-		f.Add(seed, strings.Repeat("t", 32), "application/json")
+	for _, seed := range []string{`{}`, `{"pool":"default","selector":"a in (b)"}`, `{"ttl_seconds":1e3}`, "\xff", `{"a":{"b":[null]}}`, ``, `{"devices":[{"count":2,"as":"a"},{}],"priority":0}`} {
+		f.Add(seed, strings.Repeat("t", 32), "application/json", "10m")
 	}
 	h := fuzzedAllocator(f)
-	f.Fuzz(func(t *testing.T, body, token, contentType string) {
-		r := httptest.NewRequest("POST", "/v1/leases", strings.NewReader(body))
+	f.Fuzz(func(t *testing.T, body, token, contentType, wait string) {
+		r := httptest.NewRequest("POST", "/v1/leases?"+url.Values{"wait": {wait}}.Encode(), strings.NewReader(body))
 		r.Header["Lease-Token"], r.Header["Content-Type"] = []string{token}, []string{contentType}
 		answered(t, h, r, 400, 413, 415, 422)
 	})

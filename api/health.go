@@ -2,17 +2,22 @@ package api
 
 import (
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"github.com/gin-gonic/gin"
 )
 
 // Health says whether a service is to be sent requests. A new one is not ready.
-type Health struct{ obstacle atomic.Pointer[string] }
+type Health struct {
+	obstacle atomic.Pointer[string]
+	stop     sync.Once
+	stopping chan struct{}
+}
 
 // NewHealth returns a Health that is not ready because it starts.
 func NewHealth() *Health {
-	h := &Health{}
+	h := &Health{stopping: make(chan struct{})}
 	h.SetNotReady("starting")
 	return h
 }
@@ -23,8 +28,19 @@ func (h *Health) SetReady() { h.obstacle.Store(nil) }
 // SetNotReady says why it can't.
 func (h *Health) SetNotReady(why string) { h.obstacle.Store(&why) }
 
+// SetStopping says that the service ends: it is never ready again, and whoever waits in a request is to be answered now.
+func (h *Health) SetStopping() { h.stop.Do(func() { close(h.stopping) }) }
+
+// Stopping is closed when the service ends.
+func (h *Health) Stopping() <-chan struct{} { return h.stopping }
+
 // Obstacle says why the service can't serve, "" when it can.
 func (h *Health) Obstacle() string {
+	select {
+	case <-h.stopping:
+		return "stopping"
+	default:
+	}
 	if why := h.obstacle.Load(); why != nil {
 		return *why
 	}

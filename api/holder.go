@@ -18,7 +18,7 @@ func holder(id lease.ID, token string) error {
 }
 
 // heldLease reads the id and checks the token of a request that only the holder may make.
-func heldLease(in leaseIDInput) (lease.ID, error) {
+func heldLease(in LeaseIDInput) (lease.ID, error) {
 	id, err := lease.ParseID(in.ID)
 	if err != nil {
 		return id, err
@@ -26,7 +26,8 @@ func heldLease(in leaseIDInput) (lease.ID, error) {
 	return id, holder(id, in.Token)
 }
 
-type leaseIDInput struct {
+// LeaseIDInput names a lease, and proves who holds it. It is exported for huma, as PageInput.
+type LeaseIDInput struct {
 	ID    string `path:"id" doc:"The lease's id" example:"default-6gyyhjnm4ttukjhvlww7zn5zxc"`
 	Token string `header:"Lease-Token" doc:"The lease's token, of its holder"`
 }

@@ -39,8 +39,8 @@ func NewKeepalive(o KeepaliveOptions) http.Handler {
 	operation(s, huma.Operation{
 		OperationID: "keepalive", Method: http.MethodPost, Path: "/v1/leases/{id}/keepalive", Tags: []string{"leases"},
 		Summary:     "Keep a lease alive",
-		Description: "Extends it to now + its TTL, never past its deadline. On lease_ended stop using the device at once.",
-	}, k.keepalive, http.StatusForbidden, http.StatusNotFound, http.StatusGone)
+		Description: "Extends it to now + its TTL, never past its deadline. On lease_ended stop using the device at once. A lease that is pending has nothing to keep alive: conflict.",
+	}, k.keepalive, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusGone)
 	return s.engine
 }
 
@@ -54,13 +54,13 @@ type renewalBody struct {
 	KeepaliveIntervalSeconds int64     `json:"keepalive_interval_seconds" doc:"How often to keep alive"`
 }
 
-func (k *keepalive) keepalive(ctx context.Context, in *leaseIDInput) (*keepaliveOutput, error) {
+func (k *keepalive) keepalive(ctx context.Context, in *LeaseIDInput) (*keepaliveOutput, error) {
 	out, err := k.renew(ctx, in)
 	k.results.WithLabelValues(result(err)).Inc()
 	return out, err
 }
 
-func (k *keepalive) renew(ctx context.Context, in *leaseIDInput) (*keepaliveOutput, error) {
+func (k *keepalive) renew(ctx context.Context, in *LeaseIDInput) (*keepaliveOutput, error) {
 	id, err := heldLease(*in)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/automation-infra/automation-infra/api"
 	"github.com/automation-infra/automation-infra/lease"
@@ -31,7 +33,8 @@ type lab struct {
 	t                    *testing.T
 	redis                *storetest.Redis
 	store                *store.Store
-	allocator, keepalive string // base URLs
+	allocator, keepalive string       // base URLs
+	handler              http.Handler // of the allocator
 	health               *api.Health
 	log                  *syncBuffer
 
@@ -45,24 +48,71 @@ func eachLab(t *testing.T, test func(t *testing.T, l *lab)) {
 	storetest.Each(t, func(t *testing.T, r *storetest.Redis) { test(t, newLab(t, r)) })
 }
 
-func newLab(t *testing.T, r *storetest.Redis) *lab {
+// newLab starts both services. Two labs over one Redis are two replicas of each.
+func newLab(t *testing.T, r *storetest.Redis, options ...func(*labOptions)) *lab {
 	t.Helper()
-	l := &lab{t: t, redis: r, log: &syncBuffer{}, health: api.NewHealth(), inventory: exampleInventory()}
+	o := labOptions{inventory: exampleInventory(), client: r.Client}
+	for _, option := range options {
+		option(&o)
+	}
+	l := &lab{t: t, redis: r, log: &syncBuffer{}, health: api.NewHealth(), inventory: o.inventory}
 	log := slog.New(api.LogHandler(slog.NewJSONHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	registry := prometheus.NewRegistry()
-	l.store = store.New(r.Client, store.Options{Grace: grace, Registerer: registry, Timeout: 30 * time.Second})
-	registry.MustRegister(l.store.DeviceCollector(l.current))
+	l.store = store.New(o.client, store.Options{Grace: grace, Registerer: registry, Timeout: 30 * time.Second})
+	registry.MustRegister(l.store.Collector(l.current))
 	l.reconcile()
 	l.health.SetReady()
 	l.keepalive = l.serve(api.NewKeepalive(api.KeepaliveOptions{
 		Options: api.Options{Version: "test", Log: log, Registry: prometheus.NewRegistry(), Health: l.health},
 		Store:   l.store,
 	}))
-	l.allocator = l.serve(api.NewAllocator(api.AllocatorOptions{
+	l.handler = api.NewAllocator(api.AllocatorOptions{
 		Options: api.Options{Version: "test", Log: log, Registry: registry, Health: l.health},
-		Store:   l.store, Inventory: l.current, KeepaliveURL: l.keepalive, RetryAfter: 20 * time.Second,
-	}))
+		Store:   l.store, Inventory: l.current, KeepaliveURL: l.keepalive, RetryAfter: 20 * time.Second, Reread: o.reread,
+	})
+	l.allocator = l.serve(l.handler)
+	if !o.deaf {
+		l.listen(log)
+	}
 	return l
+}
+
+// labOptions are what a test may want otherwise.
+type labOptions struct {
+	inventory *lease.Inventory
+	client    redis.UniversalClient
+	deaf      bool // no word from Redis reaches those who wait
+	reread    time.Duration
+}
+
+// listen takes word from Redis to those who wait, from now to the end of the test.
+func (l *lab) listen(log *slog.Logger) {
+	l.t.Helper()
+	listeners := func() int64 { return l.redis.Client.PubSubNumSub(context.Background(), "leases").Val()["leases"] }
+	before := listeners()
+	ctx, cancel := context.WithCancel(context.Background())
+	var listening sync.WaitGroup
+	listening.Go(func() { l.store.Listen(ctx, log) })
+	l.t.Cleanup(func() {
+		cancel()
+		listening.Wait()
+	})
+	l.until("the store listens", func() bool { return listeners() > before })
+}
+
+// until waits for a condition.
+func (l *lab) until(what string, holds func() bool) {
+	l.t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	timeout := time.After(30 * time.Second)
+	for !holds() {
+		select {
+		case <-again.C:
+		case <-timeout:
+			l.t.Fatalf("waited too long: %s", what)
+		}
+	}
 }
 
 func (l *lab) serve(h http.Handler) string {
@@ -123,7 +173,9 @@ func (l *lab) do(method, url, body string, headers ...string) *answer {
 	if body != "" {
 		r = strings.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(context.Background(), method, url, r)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, r)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -145,6 +197,41 @@ func (l *lab) do(method, url, body string, headers ...string) *answer {
 	return a
 }
 
+// later runs a request while the test goes on; receive its answer in the test.
+func (l *lab) later(request func() *answer) <-chan *answer {
+	answers := make(chan *answer, 1)
+	go func() {
+		defer close(answers) // a request that failed has no answer, and the test has failed
+		answers <- request()
+	}()
+	return answers
+}
+
+// queue is the line of a pool, as ids.
+func (l *lab) queue(pool string) []string {
+	l.t.Helper()
+	return l.do("GET", l.allocator+"/v1/queues/"+pool, "").want(200).names("queue", "id")
+}
+
+// untilWaiting waits until so many requests wait here.
+func (l *lab) untilWaiting(n int) {
+	l.t.Helper()
+	line := fmt.Sprintf("lease_waiting_requests %d\n", n)
+	l.until(line, func() bool { return strings.Contains(l.do("GET", l.allocator+"/metrics", "").text, line) })
+}
+
+// poll reads a lease as its holder.
+func (l *lab) poll(one *answer, query ...string) *answer {
+	l.t.Helper()
+	return l.do("GET", l.allocator+"/v1/leases/"+one.str("id")+strings.Join(query, ""), "", "Lease-Token: "+one.str("token"))
+}
+
+// wait asks for a lease in line.
+func (l *lab) wait(wait, body string, headers ...string) *answer {
+	l.t.Helper()
+	return l.do("POST", l.allocator+"/v1/leases?wait="+wait, body, headers...)
+}
+
 func (l *lab) allocate(body string, headers ...string) *answer {
 	l.t.Helper()
 	return l.do("POST", l.allocator+"/v1/leases", body, headers...)
@@ -163,6 +250,9 @@ func (l *lab) release(granted *answer) *answer {
 
 // want checks the status, and the code when it is a problem.
 func (a *answer) want(status int, code ...lease.Code) *answer {
+	if a == nil {
+		panic("no answer: the request failed")
+	}
 	a.t.Helper()
 	if a.status != status {
 		a.t.Fatalf("status %d, want %d: %s", a.status, status, a.text)
@@ -187,6 +277,12 @@ func (a *answer) str(field string) string {
 func (a *answer) num(field string) float64 {
 	n, _ := a.body[field].(float64)
 	return n
+}
+
+// object is a nested object.
+func (a *answer) object(field string) *answer {
+	o, _ := a.body[field].(map[string]any)
+	return &answer{t: a.t, text: a.text, body: o}
 }
 
 // device is the name of the leased device.

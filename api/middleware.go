@@ -41,7 +41,9 @@ func observe(log *slog.Logger, m *httpMetrics) gin.HandlerFunc {
 		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, id))
 		c.Next()
 		took, route, status := time.Since(start), c.FullPath(), c.Writer.Status()
-		m.observe(c.Request.Method, route, status, took)
+		if !mayWait(c) {
+			m.observe(c.Request.Method, route, status, took)
+		}
 		attrs := []slog.Attr{
 			slog.String("method", method(c.Request.Method)), slog.String("route", route), slog.Int("status", status),
 			slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("remote", c.Request.RemoteAddr),

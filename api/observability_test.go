@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/automation-infra/automation-infra/api"
 	"github.com/automation-infra/automation-infra/lease"
 )
 
@@ -69,12 +70,31 @@ func TestMetrics(t *testing.T) {
 			`lease_denied_total{code="none_free",pool="default"} 1`:                           allocator,
 			`lease_denied_total{code="no_match",pool="unknown"} 1`:                            allocator,
 			`lease_http_request_duration_seconds_count{method="GET",route="",status="404"} 1`: allocator,
+			`lease_waiting_requests 0`:                                                        allocator,
 			`lease_keepalives_total{result="ok"} 1`:                                           keepalive,
 			`lease_keepalives_total{result="forbidden"} 1`:                                    keepalive,
 		} {
 			if !slices.Contains(strings.Split(where, "\n"), line) {
 				t.Errorf("no metric %s in\n%s", line, leaseMetrics(where))
 			}
+		}
+	})
+}
+
+// TestWaitingIsNotSlow: the duration of a request that may wait says nothing of the service.
+func TestWaitingIsNotSlow(t *testing.T) {
+	eachLab(t, func(t *testing.T, l *lab) {
+		pending := l.wait("0s", "").want(201)
+		l.poll(pending, "?wait=1s").want(200)
+		l.wait("soon", "").want(422)
+		metrics := l.do("GET", l.allocator+"/metrics", "").text
+		for _, series := range []string{`method="POST",route="/v1/leases",status="201"`, `method="GET",route="/v1/leases/:id",status="200"`} {
+			if strings.Contains(metrics, series) {
+				t.Errorf("%s is measured:\n%s", series, leaseMetrics(metrics))
+			}
+		}
+		if !strings.Contains(metrics, `method="POST",route="/v1/leases",status="422"`) || strings.Count(l.log.String(), `"route":"/v1/leases`) != 3 {
+			t.Errorf("metrics:\n%s\nlog:\n%s", leaseMetrics(metrics), l.log)
 		}
 	})
 }
@@ -149,6 +169,12 @@ func TestDocumentationNamesWhatThereIs(t *testing.T) {
 			"LeaseRequest/selector/maxLength":       float64(lease.MaxSelectorLength),
 			"LeaseRequest/ttl_seconds/minimum":      lease.MinTTL.Seconds(),
 			"LeaseRequest/max_hold_seconds/minimum": lease.MinTTL.Seconds(),
+			"LeaseRequest/priority/maximum":         float64(lease.MaxPriority),
+			"LeaseRequest/devices/maxItems":         float64(lease.MaxDevices),
+			"DemandBody/count/maximum":              float64(lease.MaxDevices),
+			"DemandBody/selector/maxLength":         float64(lease.MaxSelectorLength),
+			"DemandBody/name/pattern":               lease.NamePattern,
+			"DemandBody/as/pattern":                 lease.AsPattern,
 		} {
 			schema, field, _ := strings.Cut(path, "/")
 			if got := at(spec, "components/schemas/"+schema+"/properties/"+field); !reflect.DeepEqual(got, want) {
@@ -190,7 +216,7 @@ func TestDocumentationForMany(t *testing.T) {
 func TestDocumentation(t *testing.T) {
 	eachLab(t, func(t *testing.T, l *lab) {
 		for base, paths := range map[string][]string{
-			l.allocator: {"/v1/leases", "/v1/leases/{id}", "/v1/devices", "/v1/devices/{name}"},
+			l.allocator: {"/v1/leases", "/v1/leases/{id}", "/v1/queues/{pool}", "/v1/devices", "/v1/devices/{name}"},
 			l.keepalive: {"/v1/leases/{id}/keepalive"},
 		} {
 			spec := l.do("GET", base+"/openapi.json", "").want(200)
@@ -199,9 +225,6 @@ func TestDocumentation(t *testing.T) {
 				if documented[path] == nil {
 					t.Errorf("%s is not in the OpenAPI document", path)
 				}
-			}
-			if base == l.allocator && !strings.Contains(spec.text, "holds already") {
-				t.Error("the answer to a repeated allocation is not in the OpenAPI document")
 			}
 			if len(documented) != len(paths) || strings.Contains(spec.text, "ErrorModel") || !strings.Contains(spec.text, "problem+json") {
 				t.Errorf("OpenAPI document: %s", spec.text)
@@ -215,9 +238,29 @@ func TestDocumentation(t *testing.T) {
 	})
 }
 
+// TestDocumentationOfAnswers: each status with which a lease may be answered.
+func TestDocumentationOfAnswers(t *testing.T) {
+	eachLab(t, func(t *testing.T, l *lab) {
+		spec := l.do("GET", l.allocator+"/openapi.json", "").want(200).body
+		for path, want := range map[string]string{
+			"/v1/leases post 200": "holds already", "/v1/leases post 201": "Created", "/v1/leases post 202": "pending",
+			"/v1/leases/{id} get 200": "OK", "/v1/leases/{id} get 202": "pending",
+		} {
+			words := strings.Fields(path)
+			paths, _ := spec["paths"].(map[string]any)
+			response := at(paths[words[0]], words[1]+"/responses/"+words[2])
+			description, _ := at(response, "description").(string)
+			content, _ := at(response, "content").(map[string]any)
+			if !strings.Contains(description, want) || at(content["application/json"], "schema/$ref") != "#/components/schemas/LeaseBody" {
+				t.Errorf("%s: %v", path, response)
+			}
+		}
+	})
+}
+
 func TestServerRefusesHugeHeaders(t *testing.T) {
 	t.Parallel()
-	base, stop := serve(t, http.NotFoundHandler())
+	base, stop := serve(t, http.NotFoundHandler(), api.NewHealth())
 	defer stop()
 	req, err := http.NewRequestWithContext(t.Context(), "GET", base, nil)
 	if err != nil {

@@ -24,6 +24,8 @@ var statuses = map[lease.Code]int{
 	lease.CodeNotFound:    http.StatusNotFound,
 	lease.CodeNoMatch:     http.StatusUnprocessableEntity,
 	lease.CodeNoneFree:    http.StatusTooManyRequests,
+	lease.CodeQuota:       http.StatusTooManyRequests,
+	lease.CodeConflict:    http.StatusConflict,
 	lease.CodeEnded:       http.StatusGone,
 	lease.CodeUnavailable: http.StatusServiceUnavailable,
 	lease.CodeInternal:    http.StatusInternalServerError,
@@ -39,14 +41,14 @@ const storeRetry = time.Second
 type Problem struct {
 	Title  string       `json:"title" doc:"What the status means" example:"Too Many Requests"`
 	Status int          `json:"status" doc:"The HTTP status" example:"429"`
-	Code   lease.Code   `json:"code" doc:"Stable; decide by this" enum:"invalid,forbidden,not_found,no_match,none_free,lease_ended,store_unavailable,internal"`
+	Code   lease.Code   `json:"code" doc:"Stable; decide by this" enum:"invalid,forbidden,not_found,no_match,none_free,quota_exceeded,conflict,lease_ended,store_unavailable,internal"`
 	Detail string       `json:"detail" doc:"What is wrong, and what is allowed"`
 	Errors []FieldError `json:"errors,omitempty" doc:"Each field that is wrong"`
 
 	RetryAfterSeconds int64         `json:"retry_after_seconds,omitempty" doc:"When to try again, as in the Retry-After header"`
-	EndedReason       lease.Reason  `json:"ended_reason,omitempty" enum:"released,expired,deadline,revoked" doc:"With lease_ended: why"`
+	EndedReason       lease.Reason  `json:"ended_reason,omitempty" enum:"released,expired,deadline,revoked,abandoned" doc:"With lease_ended: why"`
 	EndedTime         *time.Time    `json:"ended_time,omitempty" doc:"With lease_ended: when"`
-	Availability      *availability `json:"availability,omitempty" doc:"With none_free: how the matching devices are used"`
+	Availability      *Availability `json:"availability,omitempty" doc:"With none_free: how the matching devices are used"`
 }
 
 // FieldError is what is wrong with one field of a request.
@@ -55,10 +57,12 @@ type FieldError struct {
 	Message string `json:"message" doc:"What is wrong, and what is allowed"`
 }
 
-type availability struct {
+// Availability is how the devices that match a request are used. It is exported for huma, as PageInput.
+type Availability struct {
 	MatchingDevices    int        `json:"matching_devices" doc:"Devices that could satisfy the request"`
 	LeasedDevices      int        `json:"leased_devices" doc:"Of these, leased"`
 	MaintenanceDevices int        `json:"maintenance_devices" doc:"Of these, out of service"`
+	FreeDevices        int        `json:"free_devices" doc:"Of these, free, but kept for requests before it in line, or too few"`
 	NextEndTime        *time.Time `json:"next_end_time,omitempty" doc:"When the first of their leases ends, unless it is kept alive"`
 	NextEndSeconds     *int64     `json:"next_end_seconds,omitempty" doc:"How long until then, rounded up"`
 }
@@ -83,7 +87,7 @@ func (*Problem) ContentType(string) string { return "application/problem+json" }
 // errorWriter is where errors become what leaves the process: the cause goes to the log, the rest to the client.
 type errorWriter struct {
 	log        *slog.Logger
-	retryAfter time.Duration // of none_free
+	retryAfter time.Duration // of none_free, and of quota_exceeded when that can pass
 }
 
 // problem turns any error of a handler into one.
@@ -102,6 +106,10 @@ func (w *errorWriter) problem(ctx context.Context, err error) *Problem {
 		w.log.WarnContext(ctx, "store unavailable", "error", err)
 	case lease.CodeNoneFree:
 		p.RetryAfterSeconds = seconds(w.retryAfter)
+	case lease.CodeQuota:
+		if e.Field == "" { // what the holder has may become less; a request that is too large stays so
+			p.RetryAfterSeconds = seconds(w.retryAfter)
+		}
 	}
 	if e.Field != "" {
 		p.Errors = []FieldError{{e.Field, e.Message}}
@@ -109,7 +117,10 @@ func (w *errorWriter) problem(ctx context.Context, err error) *Problem {
 	if e.Ended != nil {
 		p.EndedReason, p.EndedTime = e.Ended.Reason, &e.Ended.Time
 	}
-	p.Availability = newAvailability(e.Availability)
+	if e.Availability != nil {
+		a := presentAvailability(*e.Availability)
+		p.Availability = &a
+	}
 	return p
 }
 
@@ -145,11 +156,8 @@ func codeOf(status int) lease.Code {
 	return lease.CodeInvalid
 }
 
-func newAvailability(a *lease.Availability) *availability {
-	if a == nil {
-		return nil
-	}
-	out := &availability{MatchingDevices: a.Matching, LeasedDevices: a.Leased, MaintenanceDevices: a.Maintenance}
+func presentAvailability(a lease.Availability) Availability {
+	out := Availability{MatchingDevices: a.Matching, LeasedDevices: a.Leased, MaintenanceDevices: a.Maintenance, FreeDevices: a.Free}
 	if !a.NextEnd.IsZero() {
 		left := int64(math.Ceil(max(0, a.NextEnd.Sub(a.Now).Seconds())))
 		out.NextEndTime, out.NextEndSeconds = &a.NextEnd, &left

@@ -10,14 +10,18 @@ import (
 	"time"
 )
 
-// Serve answers requests on a listener until the context ends; then it says on /readyz that it is stopping, finishes the
-// running requests within the grace, and returns. Whoever listened first knows that the address is good before serving.
+// writeTimeout is how long a request may take, from its headers to the end of its answer, beside what it waits in line.
+const writeTimeout = 20 * time.Second
+
+// Serve answers requests on a listener until the context ends; then it says on /readyz that it is stopping, answers those that
+// wait in line, finishes the running requests within the grace, and returns. Whoever listened first knows that the address is
+// good before serving.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, health *Health, grace time.Duration, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      20 * time.Second,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -30,7 +34,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, health *Health, 
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	health.SetNotReady("stopping")
+	health.SetStopping()
 	log.Info("stopping", "addr", l.Addr().String())
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()

@@ -17,7 +17,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve runs a server; stop ends it and waits.
-func serve(t *testing.T, h http.Handler) (base string, stop func()) {
+func serve(t *testing.T, h http.Handler, health *api.Health) (base string, stop func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -25,7 +25,7 @@ func serve(t *testing.T, h http.Handler) (base string, stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- api.Serve(ctx, l, h, api.NewHealth(), 10*time.Second, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- api.Serve(ctx, l, h, health, 10*time.Second, slog.New(slog.DiscardHandler)) }()
 	return "http://" + l.Addr().String(), func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -64,12 +64,32 @@ func allowedInstead(schemas huma.Registry, op *huma.Operation, d *huma.ErrorDeta
 			}
 		}
 	case "body":
-		schema := op.RequestBody.Content["application/json"].Schema
-		if schema.Ref != "" {
-			schema = schemas.SchemaFromRef(schema.Ref)
-		}
-		names = slices.Collect(maps.Keys(schema.Properties))
+		names = slices.Collect(maps.Keys(schemaAround(schemas, op, d.Location).Properties))
 	}
 	slices.Sort(names)
 	return cmp.Or(strings.Join(names, ", "), "none")
+}
+
+// schemaAround is the schema of the object that a place of the body is in.
+func schemaAround(schemas huma.Registry, op *huma.Operation, location string) *huma.Schema {
+	resolve := func(s *huma.Schema) *huma.Schema {
+		if s.Ref != "" {
+			return schemas.SchemaFromRef(s.Ref)
+		}
+		return s
+	}
+	schema := resolve(op.RequestBody.Content["application/json"].Schema)
+	steps := strings.Split(location, ".")
+	for _, step := range steps[1:max(1, len(steps)-1)] {
+		name, _, list := strings.Cut(step, "[")
+		inner := schema.Properties[name]
+		if list && inner != nil {
+			inner = inner.Items
+		}
+		if inner == nil {
+			return schema // a name with dots in it, of the client's making
+		}
+		schema = resolve(inner)
+	}
+	return schema
 }

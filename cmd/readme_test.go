@@ -121,7 +121,8 @@ func stable(v any) any {
 	case map[string]any:
 		for name := range v {
 			switch name {
-			case "id", "token", "fence", "keepalive_url", "detail", "next_end_seconds", "retry_after_seconds":
+			case "id", "token", "fence", "keepalive_url", "detail", "next_end_seconds", "retry_after_seconds", "remaining_seconds",
+				"waited_seconds", "reason":
 				v[name] = "varies"
 			default:
 				if strings.HasSuffix(name, "_time") {

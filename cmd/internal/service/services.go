@@ -63,7 +63,7 @@ func Allocator(ctx context.Context, p AllocatorParams) error {
 		return err
 	}
 	s := store.New(p.Redis, store.Options{Timeout: p.RedisTimeout, Grace: p.LeaseGrace, Registerer: registry})
-	registry.MustRegister(s.DeviceCollector(inv.current))
+	registry.MustRegister(s.Collector(inv.current))
 	reaper := s.NewReaper(inv.current, p.Log)
 	handler := api.NewAllocator(api.AllocatorOptions{
 		Options: api.Options{Version: p.Version, Log: p.Log, Registry: registry, Health: health},
@@ -78,6 +78,10 @@ func Allocator(ctx context.Context, p AllocatorParams) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.serve(ctx, handler, health) })
 	g.Go(func() error { return inv.follow(ctx) })
+	g.Go(func() error {
+		s.Listen(ctx, p.Log)
+		return nil
+	})
 	g.Go(func() error {
 		if start(ctx, health, p.Log, prepare) {
 			reaper.Run(ctx, inv.changed)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/automation-infra/automation-infra/lease"
+	"github.com/automation-infra/automation-infra/store"
 	"github.com/automation-infra/automation-infra/store/storetest"
 )
 
@@ -111,6 +112,23 @@ func TestKeepaliveNeverTouchesAnothersLock(t *testing.T) {
 		lock := l.dump(t).each("lock")["a"]
 		if lock.text != second.String() || !l.about(lock.left, ttl/2+grace) {
 			t.Errorf("the lock is that of %q for %s, want %s for %s", lock.text, lock.left, second, ttl/2+grace)
+		}
+	})
+}
+
+// A store without grace renews leases as one that has some does.
+func TestKeepaliveWithoutGrace(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
+		l := newLab(t, r, device("a", ""))
+		s := store.New(r.Client, store.Options{Timeout: 20 * time.Second})
+		g := l.want(t, lease.Request{})
+		if _, _, err := s.Allocate(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+		r.Advance(ttl / 2)
+		got := l.renew(t, g.ID)
+		if left := got.Expire.Sub(got.Now); !l.about(left, ttl) {
+			t.Errorf("renewed for %s, want %s", left, ttl)
 		}
 	})
 }

@@ -42,9 +42,16 @@ func (l *lab) wantHolds(t testing.TB, id lease.ID, devices ...string) *lease.Lea
 // wantWaits fails unless the leases wait, in this order.
 func (l *lab) wantWaits(t testing.TB, leases ...*lease.Lease) {
 	t.Helper()
-	waiting, _, err := l.Leases(t.Context(), pool, lease.StatePending, "", 128)
-	if err != nil {
-		t.Fatal(err)
+	var waiting []*lease.Lease
+	for next := ""; ; {
+		page, after, err := l.Leases(t.Context(), pool, lease.StatePending, next, 128)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting = append(waiting, page...)
+		if next = after; next == "" {
+			break
+		}
 	}
 	var got, want []lease.ID
 	for i, w := range waiting {
@@ -351,6 +358,75 @@ func TestWatch(t *testing.T) {
 		case <-quiet:
 			t.Error("word of a lease that still waits")
 		default:
+		}
+	})
+}
+
+// However much becomes free at once, all of it is handed on in order before the call returns.
+func TestManyAreServedAtOnce(t *testing.T) {
+	const n = lease.MaxDevices
+	ways := map[string]func(t *testing.T, l *lab, big lease.ID){
+		"release": func(t *testing.T, l *lab, big lease.ID) { l.release(t, big) },
+		"expiry": func(t *testing.T, l *lab, _ lease.ID) {
+			l.Advance(ttl + grace + l.moment())
+			l.reap(t)
+		},
+	}
+	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
+		for name, free := range ways {
+			t.Run(name, func(t *testing.T) {
+				if err := r.Client.FlushAll(t.Context()).Err(); err != nil {
+					t.Fatal(err)
+				}
+				l := newLab(t, r)
+				l.queueing = lease.Queueing{AskWithin: time.Hour}
+				l.reconcile(t, plain(n)...)
+				big := l.grant(t, lease.Request{Demands: []lease.Demand{{Count: n}}})
+				waiting := make([]*lease.Lease, n+8)
+				for i := range waiting {
+					waiting[i] = l.queue(t, lease.Request{})
+				}
+				free(t, l, big.ID)
+				var last int64
+				for _, w := range waiting[:n] {
+					got := l.read(t, w.ID)
+					if got.State != lease.StateActive || got.Fence <= last {
+						t.Fatalf("%s is %s with fence %d, after %d", w.ID, got.State, got.Fence, last)
+					}
+					last = got.Fence
+				}
+				l.wantWaits(t, waiting[n:]...)
+			})
+		}
+	})
+}
+
+// Where more requests wait than a step looks at, each of which keeps something and can't be granted, those behind them wait
+// longer than they had to; but nobody is overtaken, and all are served in the end.
+func TestCrowdOfLargeRequests(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
+		const n = 60
+		l := newLab(t, r)
+		l.queueing = lease.Queueing{AskWithin: time.Hour}
+		l.reconcile(t, append(plain(n+1), device("switch", "switch"))...)
+		held := l.take(t, "switch").ID
+		large := make([]*lease.Lease, n)
+		for i := range large {
+			large[i] = l.queue(t, asking(lease.Demand{Selector: "!model"}, lease.Demand{Name: "switch"}))
+		}
+		small := l.queue(t, selecting("!model"))
+		l.refused(t, selecting("!model"))
+		for i, w := range large {
+			l.release(t, held)
+			if held = w.ID; l.read(t, held).State != lease.StateActive {
+				t.Fatalf("request %d is not served when it is first", i)
+			}
+			if i+1 < n && l.read(t, large[i+1].ID).State != lease.StatePending {
+				t.Fatalf("request %d is served before its turn", i+1)
+			}
+		}
+		if got := l.read(t, small.ID); got.State != lease.StateActive {
+			t.Fatalf("the one behind them is %s", got.State)
 		}
 	})
 }

@@ -22,8 +22,8 @@ type mutant struct {
 var mutants = []mutant{
 	{
 		"keepalive extends whatever lock the device has", "keepalive",
-		"if left == 0 then",
-		"if redis.call('EXISTS', LOCK .. lease.devices[1]) == 0 then",
+		"held = held and redis.call('GET', KEYS[1] .. device) == id",
+		"held = held and redis.call('EXISTS', KEYS[1] .. device) == 1",
 	},
 	{
 		"a lease that ends deletes whatever lock its device has", "prelude",
@@ -31,9 +31,9 @@ var mutants = []mutant{
 		"redis.call('DEL', LOCK .. device)",
 	},
 	{
-		"a lock is set over another", "allocate",
-		"id, 'NX', 'PX',",
-		"id, 'PX',",
+		"a lock is not looked at, and set over another", "line",
+		"== 'in_service' and redis.call('EXISTS', LOCK .. name) == 0",
+		"== 'in_service'",
 	},
 	{
 		"a device that was leased is not put back among the free", "prelude",
@@ -41,39 +41,119 @@ var mutants = []mutant{
 		"",
 	},
 	{
-		"the fence only counts", "allocate",
-		"int(math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, MICROSECONDS))",
-		"int(tonumber(redis.call('GET', FENCE) or 0) + 1)",
+		"the fence only counts", "line",
+		"math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, MICROSECONDS)",
+		"tonumber(redis.call('GET', FENCE) or 0) + 1",
 	},
 	{
-		"the lock has no grace", "allocate",
-		"'PX', int(math.min(ttl, hold) + grace))",
-		"'PX', int(math.min(ttl, hold)))",
+		"the lock has no grace", "line",
+		"'PX', int(ttl + grace))",
+		"'PX', int(ttl))",
 	},
 	{
-		"a repeated token is granted a second device", "allocate",
-		"local lease = record(id)",
-		"local lease = nil",
+		"a repeated token is granted a second lease", "allocate",
+		"local known = record(id)",
+		"local known = nil",
 	},
 	{
 		"keepalive goes past the deadline", "keepalive",
-		"math.min(NOW + lease.ttl, lease.deadline)",
-		"NOW + lease.ttl",
+		"math.min(now + ttl, deadline)",
+		"now + ttl",
 	},
 	{
-		"reap believes the index, not the lock", "prelude",
+		"reap believes the index, not the lock", "serve",
 		"elseif left > 0 then",
 		"elseif false then",
 	},
 	{
-		"a device in maintenance is granted to who names it", "allocate",
-		"redis.call('HGET', DEVICE .. device, 'state') == 'in_service'\n    and",
+		"a device in maintenance stays among the free", "prelude",
+		"if state ~= 'in_service' then redis.call('ZREM', FREE .. class, device) end",
 		"",
 	},
 	{
-		"a read believes the record, not the lock", "prelude",
+		"a read believes the record, not the lock", "view",
 		"if left == 0 then gone = lost(id, lease) elseif",
 		"if",
+	},
+	{
+		"priority counts for nothing in line", "allocate",
+		"the.nextNumber() - ARGV[12] * ARGV[13] * 1000",
+		"the.nextNumber()",
+	},
+	{
+		"no waiting makes up for a priority", "allocate",
+		"the.nextNumber() - ARGV[12] * ARGV[13] * 1000",
+		"the.nextNumber() - ARGV[12] * 1000000000000",
+	},
+	{
+		"the younger take what those before them could use", "line",
+		"spoken[device.name] = true",
+		"spoken[device.name] = filled == #list or nil",
+	},
+	{
+		"who waits is granted a part of what it wants", "line",
+		"filled < #list then return taken, false",
+		"false then return taken, false",
+	},
+	{
+		"devices are matched greedily", "line",
+		"if put(taken[i], seen) then",
+		"if false then",
+	},
+	{
+		"devices are matched without regard to how long they are free", "line",
+		"device.since < best.since or (device.since == best.since and device.name < best.name)",
+		"device.name < best.name",
+	},
+	{
+		"nobody is dropped from the line", "serve",
+		"theLine().drop(tickets[i], 'abandoned', tonumber(tickets[i + 1]))",
+		"redis.call('ZREM', TICKETS, tickets[i])",
+	},
+	{
+		"asking for a ticket does not keep it", "line",
+		"redis.call('ZADD', TICKETS, int(NOW + f[1]), id)",
+		"redis.call('ZADD', TICKETS, int(NOW), id)",
+	},
+	{
+		"who does not wait overtakes the line", "allocate",
+		"the.walk(order, id)",
+		"",
+	},
+	{
+		"what a refused request could use is kept from the line", "allocate",
+		"the.relinquish(devices)",
+		"",
+	},
+	{
+		"a release does not serve the line", "release",
+		"serve()\n",
+		"",
+	},
+	{
+		"a ticket that is given up stays in the line of its class", "line",
+		"redis.call('ZREM', QUEUE_FOR .. node, id)\n    if",
+		"if",
+	},
+	{
+		"keepalive extends one lock of several", "keepalive",
+		"redis.call('PEXPIRE', KEYS[1] .. device, string.format('%.0f', expire - now + grace))",
+		"redis.call('PEXPIRE', KEYS[1] .. device, string.format('%.0f', expire - now + grace))\n        break",
+	},
+	{
+		"of several devices, one comes back when the lease ends", "prelude",
+		"for _, device in ipairs(lease.devices) do\n    if redis.call('EXISTS'",
+		"for _, device in ipairs({ lease.devices[1] }) do\n    if redis.call('EXISTS'",
+	},
+	{
+		"what waits does not count as its holder's", "allocate",
+		"redis.call('HSET', HOLDER .. holder, id, #the.planOf(wants).places)",
+		"if all then redis.call('HSET', HOLDER .. holder, id, #the.planOf(wants).places) end",
+	},
+	{
+		"a better inventory does not serve the line", "requeue",
+		"freed = true",
+		"",
 	},
 }
 
@@ -108,6 +188,7 @@ func property(t *testing.T, m mutant) func(*rapid.T) {
 	return agreesWithModel(r, func(o store.Options) *store.Store {
 		changed := false
 		s := store.NewWithScripts(r.Client, o, func(name, source string) string {
+			source = unhurried(name, source)
 			if name != m.script {
 				return source
 			}

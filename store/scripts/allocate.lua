@@ -70,7 +70,7 @@ end
 local order = the.nextNumber() - ARGV[12] * ARGV[13] * 1000
 local devices, all
 the.notice(wants)
-if the.hopeful(wants) then
+if redis.call('EXISTS', QUEUE) == 0 or the.hopeful(wants) then
   the.walk(order, id)
   devices, all = the.consider(wants)
   the.pass(id)

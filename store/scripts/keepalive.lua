@@ -17,10 +17,10 @@ do
     local ttl, grace, deadline = tonumber(f[3]), tonumber(f[4]), tonumber(f[5])
     local held, late = deadline > now, 0
     for device in string.gmatch(f[2], '%S+') do
-      held = held and redis.call('GET', KEYS[1] .. device) == id
-      if held then late = math.max(late, grace - redis.call('PTTL', KEYS[1] .. device)) end
+      local left = held and redis.call('GET', KEYS[1] .. device) == id and redis.call('PTTL', KEYS[1] .. device) or 0
+      held, late = left > 0, math.max(late, grace - left)
     end
-    if held and late < grace then
+    if held then
       local expire = math.min(now + ttl, deadline)
       for device in string.gmatch(f[2], '%S+') do
         redis.call('PEXPIRE', KEYS[1] .. device, string.format('%.0f', expire - now + grace))

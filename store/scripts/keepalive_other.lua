@@ -4,7 +4,8 @@ local lease = record(id)
 if not lease then return report('not_found') end
 if lease.state == 'pending' then return report('pending') end
 if lease.state == 'active' then
-  finish(id, lease, remaining(id, lease.devices) > 0 and 'deadline' or lost(id, lease))
+  local held = remaining(id, lease.devices) > 0
+  finish(id, lease, held and lease.deadline <= NOW and 'deadline' or lost(id, lease))
   serve()
 end
 local f = redis.call('HMGET', LEASE .. id, 'ended_reason', 'ended_ms')

@@ -229,7 +229,7 @@ local function consider(wants)
     spoken[device.name] = true
     changes[device.name], changes[device.class] = 1, (changes[device.class] or 0) + 1
   end
-  work = work + 8 + filled + #planOf(wants).nodes
+  work = work + 8 + filled + #planOf(wants).nodes / 4
   if filled == 0 or filled < #list then return taken, false end
   work = work + 15 + 5 * filled
   return taken, true
@@ -305,7 +305,7 @@ local function walk(order, id)
     local queue = nextTicket(order, id)
     if not queue then return end
     if work >= 2 * WORK then
-      more = more or #grants > 0
+      more = more or #grants > 0 or next(considered) == nil
       return bar(order, id)
     end
     considered[queue.id] = true

@@ -38,21 +38,47 @@ type handed struct {
 
 // TestCrowd proves that whoever waits in line is served in the order of joining, each once and no two at a time, whichever
 // replica takes the request and whichever the return; that waiting takes no connection to Redis; and that what is returned is
-// handed on in milliseconds. The machine may be slow for a moment, but not three times.
+// handed on in less than 10 ms, or on a machine that is too busy for anything, than ten plain requests take.
 func TestCrowd(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
+		c, n := newCrowd(t, r), 1_000
 		if r.Slack == 0 {
-			newCrowd(t, r).run(t, 100) // the embedded Redis takes a millisecond for what a real one does in some dozen µs
-			return
+			n = 100 // the embedded Redis takes a millisecond for what a real one does in some dozen µs
 		}
-		var median time.Duration
-		for range 3 {
-			if median = newCrowd(t, r).run(t, 1_000); median < 10*time.Millisecond {
+		probe := c.probe(t)
+		handedOn := c.run(t, n)
+		plain := probe()
+		t.Logf("a plain request took %s", plain)
+		if limit := max(10*time.Millisecond, 10*plain); r.Slack > 0 && handedOn > limit {
+			t.Errorf("half of the devices were handed on after more than %s, want less than %s", handedOn, limit)
+		}
+	})
+}
+
+// probe makes plain requests, a hundred a second, until it is told to stop; then it says how long half of them took at most.
+func (c *crowd) probe(t *testing.T) (stop func() time.Duration) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var took []time.Duration
+	var probing sync.WaitGroup
+	probing.Go(func() {
+		again := time.NewTicker(10 * time.Millisecond)
+		defer again.Stop()
+		for ctx.Err() == nil {
+			start := time.Now()
+			if err := c.call(http.MethodGet, c.replicas[0].allocator+"/v1/devices/board-1", "", nil); err != nil {
+				c.mistake("probe: %v", err)
 				return
 			}
+			took = append(took, time.Since(start))
+			<-again.C
 		}
-		t.Errorf("half of the devices were handed on after more than %s, each time", median)
 	})
+	return func() time.Duration {
+		cancel()
+		probing.Wait()
+		slices.Sort(took)
+		return took[len(took)/2]
+	}
 }
 
 func newCrowd(t *testing.T, r *storetest.Redis) *crowd {

@@ -7,6 +7,9 @@ func NewWithScripts(rdb redis.UniversalClient, o Options, edit func(name, source
 	return newStore(rdb, o, loadScriptsWith(func(name string) string { return edit(name, readScript(name)) }))
 }
 
+// ScriptSource is a source by its name.
+func ScriptSource(name string) string { return readScript(name) }
+
 // DocumentedKeys are the keys of a pool as the scripts are given them; one that ends in ':' is a prefix.
 func DocumentedKeys(pool string) []string { return poolKeys(pool) }
 

@@ -223,6 +223,25 @@ func TestWhatIsSpokenFor(t *testing.T) {
 	})
 }
 
+// What a refused request could have used is not kept from those behind it, when the same step found it free.
+func TestRefusedRequestKeepsNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
+		l := newLab(t, r)
+		l.queueing = lease.Queueing{AskWithin: time.Hour}
+		l.reconcile(t, device("a", "x"), device("b", "x"), device("switch", ""))
+		l.take(t, "a")
+		l.take(t, "b")
+		l.grant(t, lease.Request{Demands: []lease.Demand{{Name: "switch"}}, TTL: hold})
+		l.queue(t, lease.Request{Priority: 9, Demands: []lease.Demand{{Selector: "model=x"}, {Name: "switch"}}})
+		waiting := l.queue(t, selecting("model=x"))
+		l.Advance(ttl + grace + l.moment())
+		l.refused(t, lease.Request{Priority: 8, Demands: []lease.Demand{{Selector: "model=x", Count: 2}}})
+		if got := l.read(t, waiting.ID); got.State != lease.StateActive {
+			t.Errorf("the one behind it is %s", got.State)
+		}
+	})
+}
+
 // Giving up a place, and losing it, frees what was kept for it.
 func TestTicketsEnd(t *testing.T) {
 	ends := map[string]func(t *testing.T, l *lab, ticket lease.ID) (state lease.State){

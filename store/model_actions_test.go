@@ -41,6 +41,13 @@ func (m *machine) rush(t *rapid.T) {
 	}
 }
 
+// allocateLate asks for several devices as the first after some time, so that who asks notices what is over.
+func (m *machine) allocateLate(t *rapid.T) {
+	m.advance(t)
+	m.check(t)
+	m.allocateSeveral(t)
+}
+
 func (m *machine) selector(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"model=x", "model in (x,y)", "!model"}).Draw(t, "selector")
 }

@@ -103,6 +103,7 @@ type machine struct {
 	ids       map[string]lease.ID // of the same, by their text
 	mistaken  time.Duration       // when an index was last falsified
 	strangers []string            // those that are in line without a record
+	disturbed bool                // whether there ever were any
 }
 
 // request is what a holder asked for with a token.
@@ -126,7 +127,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"allocate by name":       m.allocateNamed,
 		"allocate by selector":   m.allocateSelected,
 		"allocate several":       m.allocateSeveral,
-		"allocate some together": m.allocateSeveral,
+		"allocate after a while": m.allocateLate,
 		"ask again":              m.allocateAgain,
 		"ask at once":            m.rush,
 		"fault":                  m.fault,
@@ -154,13 +155,15 @@ func (m *machine) check(t *rapid.T) {
 	checkLocks(t, d)
 	checkRecords(t, d)
 	checkQueues(t, d)
+	m.strangers = d.strangers()
+	m.disturbed = m.disturbed || len(m.strangers) > 0
+	checkWanted(t, d, m.disturbed)
 	checkHolders(t, d)
 	m.checkGranted(t, d)
 	m.checkLeases(t, d)
 	m.checkAgrees(t, d)
 	checkServed(t, d)
 	m.adopt(d)
-	m.strangers = d.strangers()
 }
 
 // nextMillisecond waits until the clock of a real Redis shows another millisecond, so that what happens from now on is later

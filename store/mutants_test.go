@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -22,8 +23,8 @@ type mutant struct {
 var mutants = []mutant{
 	{
 		"keepalive extends whatever lock the device has", "keepalive",
-		"held = held and redis.call('GET', KEYS[1] .. device) == id",
-		"held = held and redis.call('EXISTS', KEYS[1] .. device) == 1",
+		"held and redis.call('GET', KEYS[1] .. device) == id and",
+		"held and",
 	},
 	{
 		"a lease that ends deletes whatever lock its device has", "prelude",
@@ -121,11 +122,6 @@ var mutants = []mutant{
 		"",
 	},
 	{
-		"what a refused request could use is kept from the line", "allocate",
-		"the.relinquish(devices)",
-		"",
-	},
-	{
 		"a release does not serve the line", "release",
 		"serve()\n",
 		"",
@@ -161,6 +157,9 @@ var mutants = []mutant{
 // as they are pass by the same way.
 func TestMutants(t *testing.T) {
 	t.Parallel()
+	if os.Getenv("TEST_REDIS") != "" {
+		t.Skip("SKIPPED with a real Redis: make test runs this on the embedded one")
+	}
 	t.Run("none", func(t *testing.T) {
 		t.Parallel()
 		if found := failure(t, property(t, mutant{})); found != "" {
@@ -184,21 +183,19 @@ func TestMutants(t *testing.T) {
 
 // property is that of TestModel, for a mutant on a Redis of its own.
 func property(t *testing.T, m mutant) func(*rapid.T) {
+	t.Helper()
+	if m.script != "" && strings.Count(store.ScriptSource(m.script), m.old) != 1 {
+		t.Fatalf("%s.lua does not have %q once: the mutant would be the original", m.script, m.old)
+	}
 	r := storetest.Embedded(t)
 	return agreesWithModel(r, func(o store.Options) *store.Store {
-		changed := false
-		s := store.NewWithScripts(r.Client, o, func(name, source string) string {
+		return store.NewWithScripts(r.Client, o, func(name, source string) string {
 			source = unhurried(name, source)
-			if name != m.script {
-				return source
+			if name == m.script {
+				source = strings.Replace(source, m.old, m.new, 1)
 			}
-			changed = strings.Count(source, m.old) == 1
-			return strings.Replace(source, m.old, m.new, 1)
+			return source
 		})
-		if m.script != "" && !changed {
-			panic(fmt.Sprintf("%s.lua does not have %q once: the mutant would be the original", m.script, m.old))
-		}
-		return s
 	})
 }
 

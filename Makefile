@@ -32,6 +32,13 @@ test-redis: ## run the store and HTTP tests on a real redis-server as well
 	@command -v redis-server >/dev/null || { echo "redis-server is missing: apt-get install redis-server"; exit 1; }
 	TEST_REDIS=redis-server $(GO) test $(RACE) $(TESTFLAGS) ./store/... ./api/... ./cmd/...
 
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+.PHONY: test-python
+test-python: ## run the tests of the Python client, with Debian's python3-pytest
+	@if $(PYTHON) -c 'import pytest' 2>/dev/null; then \
+		timeout -s INT -k 15 300 $(PYTHON) -B -m pytest -q -p no:cacheprovider clients/python; \
+	else echo "SKIPPED without python3-pytest: the tests of the Python client"; fi
+
 FUZZTIME ?= 10s
 .PHONY: fuzz
 fuzz: ## fuzz every decoder and name parser, FUZZTIME (10s, or 1000x) each

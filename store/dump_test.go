@@ -223,7 +223,8 @@ func (d *dump) withRecord(index map[string]time.Duration) map[string]time.Durati
 // strangers is who is in line, or listed as being so, without a record.
 func (d *dump) strangers() []string {
 	found := map[string]bool{}
-	for _, index := range slices.Concat(slices.Collect(maps.Values(d.each("queue"))), []stored{d.one("queue"), d.one("tickets"), d.one("asked")}) {
+	indexes := []stored{d.one("queue"), d.one("tickets"), d.one("asked")}
+	for _, index := range slices.AppendSeq(indexes, maps.Values(d.each("queue"))) {
 		for id := range index.ms {
 			if !d.hasRecord(id) {
 				found[id] = true

@@ -16,7 +16,7 @@ import (
 )
 
 // TestModel proves that whatever holders, operators, time and faults do, in whatever order, the store answers as the
-// model says, and what it leaves in Redis keeps the invariants.
+// model says, grants the same leases of the same devices in the same order, and leaves in Redis what keeps the invariants.
 func TestModel(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
 		rapid.Check(t, agreesWithModel(r, func(o store.Options) *store.Store {

@@ -93,12 +93,12 @@ var mutants = []mutant{
 	},
 	{
 		"who waits is granted a part of what it wants", "line",
-		"filled < #list then return taken, false",
-		"false then return taken, false",
+		"return devices, filled > 0 and filled == plan.size",
+		"return devices, filled > 0",
 	},
 	{
 		"devices are matched greedily", "line",
-		"if put(taken[i], seen) then",
+		"if put(other, seen) then",
 		"if false then",
 	},
 	{
@@ -143,8 +143,8 @@ var mutants = []mutant{
 	},
 	{
 		"what waits does not count as its holder's", "allocate",
-		"redis.call('HSET', HOLDER .. holder, id, #the.planOf(wants).places)",
-		"if all then redis.call('HSET', HOLDER .. holder, id, #the.planOf(wants).places) end",
+		"redis.call('HSET', HOLDER .. holder, id, the.planOf(wants).size)",
+		"if all then redis.call('HSET', HOLDER .. holder, id, the.planOf(wants).size) end",
 	},
 	{
 		"a better inventory does not serve the line", "requeue",

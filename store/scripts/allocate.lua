@@ -51,7 +51,7 @@ local function write()
     'holder', holder, 'purpose', ARGV[7], 'link', ARGV[8], 'demands', ARGV[9], 'wants', wants, 'matching', ARGV[11],
     'priority', ARGV[12], 'ask_ms', patience, 'create_ms', int(NOW))
   if holder ~= '' then
-    redis.call('HSET', HOLDER .. holder, id, #the.planOf(wants).places)
+    redis.call('HSET', HOLDER .. holder, id, the.planOf(wants).size)
     the.extend(HOLDER .. holder, hold + grace + patience + RETENTION)
   end
 end
@@ -61,7 +61,7 @@ local known = record(id)
 if known then return again(known) end
 if mostLeases > 0 or mostDevices > 0 then
   local leases, devices = has()
-  if (mostLeases > 0 and leases >= mostLeases) or (mostDevices > 0 and devices + #the.planOf(wants).places > mostDevices) then
+  if (mostLeases > 0 and leases >= mostLeases) or (mostDevices > 0 and devices + the.planOf(wants).size > mostDevices) then
     serve()
     return report('quota', leases, devices)
   end

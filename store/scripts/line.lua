@@ -14,13 +14,13 @@ local function extend(key, ms)
   if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, int(ms)) end
 end
 
--- A plan is wants, read: places has an entry for each device that the lease is to have, with the classes and devices that may
--- take it, and nodes is all of these, each once.
+-- A plan is wants, read: demands is how many devices each is to have and which classes and devices may be these, size is how
+-- many devices that makes, and nodes is all of the classes and devices, each once.
 local plans = {}
 
 local function planOf(wants)
   if plans[wants] then return plans[wants] end
-  local plan, known = { places = {}, nodes = {} }, {}
+  local plan, known = { demands = {}, size = 0, nodes = {} }, {}
   for count, options in string.gmatch(wants, '(%d+)%*([^;]*)') do
     local may = {}
     for node in string.gmatch(options, '[^|]+') do
@@ -28,11 +28,32 @@ local function planOf(wants)
       if not known[node] then plan.nodes[#plan.nodes + 1] = node end
       known[node] = true
     end
-    for _ = 1, tonumber(count) do plan.places[#plan.places + 1] = may end
+    plan.demands[#plan.demands + 1] = { count = tonumber(count), may = may }
+    plan.size = plan.size + tonumber(count)
   end
   plans[wants] = plan
   return plan
 end
+
+-- entry is the member at a place of a sorted set, and its score; nil behind its end. What was read is kept, and each time more
+-- is read at once.
+local function entry(set, at)
+  while at > #set.members and not set.all do
+    local n = math.max(1, math.min(set.read, 32))
+    local found = redis.call('ZRANGE', set.key, set.read, set.read + n - 1, 'WITHSCORES')
+    for i = 1, #found, 2 do
+      set.members[#set.members + 1], set.scores[#set.scores + 1] = found[i], tonumber(found[i + 1])
+    end
+    set.read, set.all = set.read + #found / 2, #found < 2 * n
+  end
+  return set.members[at], set.scores[at]
+end
+
+-- sorted is a sorted set of which nothing was read yet.
+local function sorted(key) return { key = key, members = {}, scores = {}, read = 0 } end
+
+-- strike removes a wrong member, which was read.
+local function strike(set, member) set.read = set.read - redis.call('ZREM', set.key, member) end
 
 -- joinQueues and leaveQueues put a ticket in line for what it wants, and take it out.
 local function joinQueues(id, wants, order)
@@ -115,25 +136,18 @@ local shelves = {}                         -- of each class, its free devices as
 
 -- shelved is the first free device of a class that is not spoken for, at a place of its shelf or behind it, and that place.
 local function shelved(class, at)
-  local shelf = shelves[class] or { devices = {}, read = 0, first = 1 }
-  shelves[class] = shelf
+  local shelf = shelves[class]
+  if not shelf then
+    shelf = sorted(FREE .. class)
+    shelf.first, shelves[class] = 1, shelf
+  end
   at = math.max(at, shelf.first)
   while true do
-    local device = shelf.devices[at]
-    if device and not spoken[device.name] and checked[device.name] ~= false then return device, at end
-    if device then
-      if at == shelf.first then shelf.first = at + 1 end
-      at = at + 1
-    elseif shelf.all then
-      return nil
-    else
-      local n = math.max(1, math.min(shelf.read, BATCH))
-      local found = redis.call('ZRANGE', FREE .. class, shelf.read, shelf.read + n - 1, 'WITHSCORES')
-      for i = 1, #found, 2 do
-        shelf.devices[#shelf.devices + 1] = { name = found[i], since = tonumber(found[i + 1]), class = class }
-      end
-      shelf.read, shelf.all = shelf.read + #found / 2, #found < 2 * n
-    end
+    local name, since = entry(shelf, at)
+    if not name then return nil end
+    if not spoken[name] and checked[name] ~= false then return { name = name, since = since, class = class }, at end
+    if at == shelf.first then shelf.first = at + 1 end
+    at = at + 1
   end
 end
 
@@ -142,9 +156,7 @@ local function usable(device)
   local name = device.name
   if checked[name] == nil then
     checked[name] = redis.call('HGET', DEVICE .. name, 'state') == 'in_service' and redis.call('EXISTS', LOCK .. name) == 0
-    if not checked[name] and redis.call('ZREM', FREE .. device.class, name) == 1 and shelves[device.class] then
-      shelves[device.class].read = shelves[device.class].read - 1
-    end
+    if not checked[name] then strike(shelves[device.class] or sorted(FREE .. device.class), name) end
   end
   return checked[name]
 end
@@ -170,36 +182,38 @@ local function candidate(node, at)
   return at == 1 and byName(node) or nil, 1
 end
 
--- match fills places with devices: goes through those that may take one, the longest free first, and takes each that still
--- leaves a place for all taken so far, by augmenting paths (H. W. Kuhn, The Hungarian method for the assignment problem,
--- 1955). So a full assignment is found when there is one. It returns the device of each place, and how many there are.
-local function match(list)
+-- match fills a plan with devices: goes through those that may be in it, the longest free first, and takes each that still
+-- leaves room for all taken so far, by augmenting paths (H. W. Kuhn, The Hungarian method for the assignment problem, 1955).
+-- So a full assignment is found when there is one. It returns the devices in the order of the demands, and whether they are all.
+local function match(plan)
   local next, place, taken, filled, tried = {}, {}, {}, 0, {}
-  for _, may in ipairs(list) do
-    for node in pairs(may) do
+  for i, demand in ipairs(plan.demands) do
+    taken[i] = {}
+    for node in pairs(demand.may) do
       if not place[node] then next[node], place[node] = candidate(node, 1) end
     end
   end
   local function put(device, seen)
-    local function fits(i) return not seen[i] and (list[i][device.class] or list[i][device.name]) end
-    for i = 1, #list do
-      if not taken[i] and fits(i) then
-        taken[i] = device
+    for i, demand in ipairs(plan.demands) do
+      if #taken[i] < demand.count and (demand.may[device.class] or demand.may[device.name]) then
+        taken[i][#taken[i] + 1] = device
         return true
       end
     end
-    for i = 1, #list do
-      if fits(i) then
+    for i, demand in ipairs(plan.demands) do
+      if not seen[i] and (demand.may[device.class] or demand.may[device.name]) then
         seen[i] = true
-        if put(taken[i], seen) then
-          taken[i] = device
-          return true
+        for k, other in ipairs(taken[i]) do
+          if put(other, seen) then
+            taken[i][k] = device
+            return true
+          end
         end
       end
     end
     return false
   end
-  while filled < #list do
+  while filled < plan.size do
     local best, from
     for node, device in pairs(next) do
       if not best or device.since < best.since or (device.since == best.since and device.name < best.name) then
@@ -217,29 +231,32 @@ local function match(list)
       end
     end
   end
-  return taken, filled
+  local devices = {}
+  for _, some in ipairs(taken) do
+    for _, device in ipairs(some) do devices[#devices + 1] = device end
+  end
+  return devices, filled > 0 and filled == plan.size
 end
 
 -- consider finds what a lease could use of what is not spoken for, and speaks for that. It returns the devices, and whether
 -- they are all that it wants.
 local function consider(wants)
-  local list = planOf(wants).places
-  local taken, filled = match(list)
-  for _, device in pairs(taken) do
+  local plan = planOf(wants)
+  local devices, all = match(plan)
+  for _, device in ipairs(devices) do
     spoken[device.name] = true
     changes[device.name], changes[device.class] = 1, (changes[device.class] or 0) + 1
   end
-  work = work + 8 + filled + #planOf(wants).nodes / 4
-  if filled == 0 or filled < #list then return taken, false end
-  work = work + 15 + 5 * filled
-  return taken, true
+  work = work + 8 + #devices + #plan.nodes * (#devices / 10 + 0.25) -- what Lua does itself counts as well
+  if all then work = work + 15 + 5 * #devices end
+  return devices, all
 end
 
 -- hopeful reports whether a lease could be had if nobody else were in line. Then the line may have to be served for it.
 local function hopeful(wants)
   local plan = planOf(wants)
-  local _, filled = match(plan.places)
-  if filled == 0 or filled < #plan.places then return false end
+  local _, all = match(plan)
+  if not all then return false end
   for _, node in ipairs(plan.nodes) do fresh[node] = true end
   return true
 end
@@ -251,11 +268,11 @@ local grants = {}          -- {id, devices}, in the order in which they are to b
 local function openQueues()
   local list, known = {}, {}
   for _, node in ipairs(redis.call('ZRANGE', WANTED, 0, 2 * BATCH - 1)) do
-    list[#list + 1] = { node = node, at = 0, listed = true }
+    list[#list + 1] = { node = node, at = 1, tickets = sorted(QUEUE_FOR .. node) }
     known[node] = true
   end
   for node in pairs(fresh) do
-    if not known[node] then list[#list + 1] = { node = node, at = 0 } end
+    if not known[node] then list[#list + 1] = { node = node, at = 1, tickets = sorted(QUEUE_FOR .. node) } end
   end
   return list
 end
@@ -269,13 +286,11 @@ local function head(queue)
   end
   while not queue.id or considered[queue.id] do
     if queue.id then queue.at = queue.at + 1 end
-    local first = redis.call('ZRANGE', QUEUE_FOR .. queue.node, queue.at, queue.at, 'WITHSCORES')
-    if not first[1] then
-      if queue.at == 0 and queue.listed then redis.call('ZREM', WANTED, queue.node) end -- a ticket without a record was in it
+    queue.id, queue.order = entry(queue.tickets, queue.at)
+    if not queue.id then
       queue.closed = true
       return false
     end
-    queue.id, queue.order = first[1], tonumber(first[2])
   end
   return true
 end
@@ -318,15 +333,15 @@ local function walk(order, id)
       end
     else -- a ticket that has no record
       for _, key in ipairs({ QUEUE, TICKETS, ASKED }) do redis.call('ZREM', key, queue.id) end
-      redis.call('ZREM', QUEUE_FOR .. queue.node, queue.id)
-      queue.id = nil
+      strike(queue.tickets, queue.id)
+      if redis.call('EXISTS', queue.tickets.key) == 0 then redis.call('ZREM', WANTED, queue.node) end
     end
   end
 end
 
 -- relinquish gives back to the line what a request spoke for that is refused.
 local function relinquish(devices)
-  for _, device in pairs(devices) do
+  for _, device in ipairs(devices) do
     spoken[device.name] = nil
     if shelves[device.class] then shelves[device.class].first = 1 end
   end

@@ -17,7 +17,9 @@ func TestLayers(t *testing.T) {
 		"store":         {"lease"},
 		"api":           {"lease"},
 		"config":        {"lease"},
+		"client":        {"lease"},
 		"cmd/keepalive": {"lease", "store", "api", "config", "cmd/internal/service"},
+		"cmd/leasectl":  {"lease", "client"},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+pkg).Output()
 		if err != nil {
@@ -28,6 +30,21 @@ func TestLayers(t *testing.T) {
 			if is && ours != pkg && !slices.Contains(allowed, ours) {
 				t.Errorf("%s depends on %s, and may on %v only", pkg, ours, allowed)
 			}
+		}
+	}
+}
+
+// TestClientIsSmall holds that the SDK brings nothing into a program but the standard library and the domain.
+func TestClientIsSmall(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{join .Imports "\n"}}`, module+"client").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for used := range strings.Lines(string(out)) {
+		used = strings.TrimSpace(used)
+		if first, _, _ := strings.Cut(used, "/"); strings.Contains(first, ".") && used != module+"lease" {
+			t.Errorf("client imports %s", used)
 		}
 	}
 }

@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package main
+
+import "syscall"
+
+// dieWithParent can't be had here.
+func dieWithParent(*syscall.SysProcAttr) {}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// buildService builds the standalone service, once, for the scripts that lease from it.
+var buildService = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "leasectl")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "standalone")
+	if out, err := exec.Command("go", "build", "-o", path, "../standalone").CombinedOutput(); err != nil {
+		return path, fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
+// tests runs the tests, and removes what was built. They wait for leases to end most of the time, hence more at once than usual.
+type tests struct{ m *testing.M }
+
+func (t tests) Run() int {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(8*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
+	code := t.m.Run()
+	if path, _ := buildService(); path != "" {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	return code
+}
+
+func TestMain(m *testing.M) {
+	testscript.Main(tests{m}, map[string]func(){"leasectl": main})
+}

@@ -10,7 +10,7 @@ local ACTIVE, ENDED, DEVICES, FENCE, EVENTS = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local QUEUE, QUEUE_FOR, WANTED, TICKETS, ASKED, HOLDER = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 
 local BATCH = 128          -- the most that one script reads of anything that can grow
-local WORK = 60            -- about how many calls to Redis one script makes for what may be left to the next
+local WORK = 50            -- about how many calls to Redis one script makes for what may be left to the next
 local RETENTION = 3600000  -- ms that the record of an ended lease outlives it
 local EVENTS_KEPT = 10000  -- about how many events a pool keeps
 local CHANNEL = 'leases'   -- where a lease is announced that was granted from the line, or left it

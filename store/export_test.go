@@ -15,9 +15,11 @@ func DocumentedKeys(pool string) []string { return poolKeys(pool) }
 
 // ScriptNames are the names of the scripts by their hashes, as Redis knows them.
 func ScriptNames() map[string]string {
-	names := map[string]string{}
-	for _, s := range loadScripts().all() {
-		names[s.Hash()] = s.name
+	s, names := loadScripts(), map[string]string{}
+	for _, script := range []script{
+		s.allocate, s.poll, s.keepalive, s.release, s.reap, s.requeue, s.register, s.retire, s.setDevice, s.devices, s.leases,
+	} {
+		names[script.Hash()] = script.name
 	}
 	return names
 }

@@ -28,22 +28,16 @@ func loadScriptsWith(read func(name string) string) *scripts {
 	prelude := read("prelude")
 	line := "local function openLine()\n" + read("line") + "end\n"
 	serve, view := read("serve"), read("view")
-	make := func(name string, parts ...string) script {
+	compose := func(name string, parts ...string) script {
 		return script{name, redis.NewScript(strings.Join(parts, "\n"))}
 	}
-	changing := func(name string) script { return make(name, prelude, line, serve, read(name)) }
-	showing := func(name string) script { return make(name, prelude, line, serve, view, read(name)) }
+	changing := func(name string) script { return compose(name, prelude, line, serve, read(name)) }
+	showing := func(name string) script { return compose(name, prelude, line, serve, view, read(name)) }
 	return &scripts{
 		allocate: showing("allocate"), poll: showing("poll"),
-		keepalive: make("keepalive", read("keepalive"), prelude, line, serve, read("keepalive_other")),
+		keepalive: compose("keepalive", read("keepalive"), prelude, line, serve, read("keepalive_other")),
 		release:   changing("release"), reap: changing("reap"), requeue: changing("requeue"), register: changing("register"),
 		retire: changing("retire"), setDevice: showing("set_device"), devices: showing("devices"), leases: showing("leases"),
-	}
-}
-
-func (s *scripts) all() []script {
-	return []script{
-		s.allocate, s.poll, s.keepalive, s.release, s.reap, s.requeue, s.register, s.retire, s.setDevice, s.devices, s.leases,
 	}
 }
 

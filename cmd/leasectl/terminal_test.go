@@ -190,7 +190,7 @@ func TestStoppedTooLong(t *testing.T) {
 		t.Skip("SKIPPED without bash: job control")
 	}
 	c, l := openConsole(t, bash, "--norc", "--noprofile", "-i")
-	c.press("leasectl run -- sh -c 'echo rea\"\"dy; trap \"exit 1\" TERM; while sleep 0.01; do date +%s.%N >alive; done'\n")
+	c.press("leasectl run -- sh -c 'trap \"exit 1\" TERM; date >alive; echo rea\"\"dy; while sleep 0.01; do date >alive; done'\n")
 	c.until("ready")
 	c.press(ctrlZ)
 	c.until(`Stopped`)

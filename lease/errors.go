@@ -14,38 +14,40 @@ type Code string
 
 // The codes. Each has exactly one HTTP status of its own; see the table in docs/architecture.md.
 const (
-	CodeInvalid     Code = "invalid"           // the request breaks a rule; the message says which and what is allowed
-	CodeForbidden   Code = "forbidden"         // the token is missing, or is not this lease's
-	CodeNotFound    Code = "not_found"         // nothing has this name or id
-	CodeNoMatch     Code = "no_match"          // no device of the inventory can ever satisfy the request
-	CodeNoneFree    Code = "none_free"         // devices match, but they are not to be had now
-	CodeQuota       Code = "quota_exceeded"    // the pool allows a lease or a holder no more than this
-	CodeConflict    Code = "conflict"          // the lease is in a state in which this can't be done
-	CodeEnded       Code = "lease_ended"       // the lease is over; EndedReason says why
-	CodeUnavailable Code = "store_unavailable" // Redis did not answer, or refused; nothing is known, try again
-	CodeInternal    Code = "internal"          // a defect of ours; the cause is in the log only
+	CodeInvalid       Code = "invalid"           // the request breaks a rule; the message says which and what is allowed
+	CodeForbidden     Code = "forbidden"         // the token is missing, or is not this lease's
+	CodeNotFound      Code = "not_found"         // nothing has this name or id
+	CodeNoMatch       Code = "no_match"          // no device of the inventory can ever satisfy the request
+	CodeNoneFree      Code = "none_free"         // devices match, but they are not to be had now
+	CodeQuota         Code = "quota_exceeded"    // the pool allows a lease or a holder no more than this
+	CodeConflict      Code = "conflict"          // the lease is in a state in which this can't be done
+	CodeEnded         Code = "lease_ended"       // the lease is over; EndedReason says why
+	CodeUnavailable   Code = "store_unavailable" // Redis did not answer, or refused; nothing is known, try again
+	CodeNotReplicated Code = "not_replicated"    // too few replicas of Redis have the lease, so it is not given out; try again
+	CodeInternal      Code = "internal"          // a defect of ours; the cause is in the log only
 )
 
 // Codes returns every code.
 func Codes() []Code {
 	return slices.Clone([]Code{
 		CodeInvalid, CodeForbidden, CodeNotFound, CodeNoMatch, CodeNoneFree, CodeQuota, CodeConflict, CodeEnded, CodeUnavailable,
-		CodeInternal,
+		CodeNotReplicated, CodeInternal,
 	})
 }
 
 // Errors to compare with by errors.Is, which looks at the code alone.
 var (
-	ErrInvalid     = &Error{Code: CodeInvalid}
-	ErrForbidden   = &Error{Code: CodeForbidden}
-	ErrNotFound    = &Error{Code: CodeNotFound}
-	ErrNoMatch     = &Error{Code: CodeNoMatch}
-	ErrNoneFree    = &Error{Code: CodeNoneFree}
-	ErrQuota       = &Error{Code: CodeQuota}
-	ErrConflict    = &Error{Code: CodeConflict}
-	ErrEnded       = &Error{Code: CodeEnded}
-	ErrUnavailable = &Error{Code: CodeUnavailable}
-	ErrInternal    = &Error{Code: CodeInternal}
+	ErrInvalid       = &Error{Code: CodeInvalid}
+	ErrForbidden     = &Error{Code: CodeForbidden}
+	ErrNotFound      = &Error{Code: CodeNotFound}
+	ErrNoMatch       = &Error{Code: CodeNoMatch}
+	ErrNoneFree      = &Error{Code: CodeNoneFree}
+	ErrQuota         = &Error{Code: CodeQuota}
+	ErrConflict      = &Error{Code: CodeConflict}
+	ErrEnded         = &Error{Code: CodeEnded}
+	ErrUnavailable   = &Error{Code: CodeUnavailable}
+	ErrNotReplicated = &Error{Code: CodeNotReplicated}
+	ErrInternal      = &Error{Code: CodeInternal}
 )
 
 // Error is the one error type of the project.

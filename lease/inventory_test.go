@@ -91,6 +91,21 @@ func TestResolveDurations(t *testing.T) {
 	}
 }
 
+func TestPartsOfSelector(t *testing.T) {
+	t.Parallel()
+	s, err := lease.ParseSelector("model in (rpi5,rpi4),!gpu,arch!=arm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []string
+	for _, p := range s.Parts() {
+		parts = append(parts, p.String())
+	}
+	if got := strings.Join(parts, " and "); got != "arch!=arm and !gpu and model in (rpi4,rpi5)" {
+		t.Error(got)
+	}
+}
+
 func TestSelectorHasOneNormalForm(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"model=rpi4,arch!=arm", " arch != arm , model == rpi4 ", "model==rpi4,arch!=arm"} {

@@ -122,8 +122,9 @@ func (l *Lease) Remaining() time.Duration {
 
 // Renewal is the answer to a keepalive. All times are the store's clock.
 type Renewal struct {
-	Expire   time.Time // when the lease ends unless kept alive again
-	Deadline time.Time // the moment past which no keepalive extends it
-	TTL      time.Duration
-	Now      time.Time
+	Expire     time.Time // when the lease ends unless kept alive again; the last that replicas have, when Replicated is false
+	Deadline   time.Time // the moment past which no keepalive extends it
+	TTL        time.Duration
+	Replicated *bool // whether the replicas that are to confirm it have the extension; nil when none is to
+	Now        time.Time
 }

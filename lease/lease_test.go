@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -144,11 +145,22 @@ func TestDemandOf(t *testing.T) {
 	}
 }
 
+// What is parsed by hand is what these say.
+var (
+	tokenPattern = regexp.MustCompile(lease.TokenPattern)
+	namePattern  = regexp.MustCompile(lease.NamePattern)
+	printPattern = regexp.MustCompile(`-[a-z2-7]{26}$`)
+)
+
 func FuzzParseID(f *testing.F) {
 	f.Add("default-q7f6x7xlybpxyvfmsm3mjnf35s")
 	f.Add("a-b.c_d-" + strings.Repeat("2", 26))
 	f.Fuzz(func(t *testing.T, s string) {
 		id, err := lease.ParseID(s)
+		pool, found := strings.CutSuffix(s, "-"+s[max(0, len(s)-26):])
+		if matches := found && namePattern.MatchString(pool) && printPattern.MatchString(s); matches != (err == nil) {
+			t.Errorf("%q: %v", s, err)
+		}
 		if err != nil {
 			return
 		}
@@ -162,6 +174,9 @@ func FuzzParseToken(f *testing.F) {
 	f.Add(strings.Repeat("a", 22))
 	f.Fuzz(func(t *testing.T, s string) {
 		token, err := lease.ParseToken(s)
+		if matches := tokenPattern.MatchString(s); matches != (err == nil) {
+			t.Errorf("%q: %v", s, err)
+		}
 		if err != nil {
 			return
 		}
@@ -175,8 +190,8 @@ func FuzzParseToken(f *testing.F) {
 func FuzzValidateName(f *testing.F) {
 	f.Add("rpi4-01")
 	f.Fuzz(func(t *testing.T, s string) {
-		if lease.ValidateName(s) == nil && (len(s) > 64 || s == "" || strings.ContainsAny(s, "{}:/ \n\x00")) {
-			t.Errorf("%q is taken for a name", s)
+		if err := lease.ValidateName(s); namePattern.MatchString(s) != (err == nil) {
+			t.Errorf("%q: %v", s, err)
 		}
 	})
 }

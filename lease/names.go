@@ -2,7 +2,6 @@ package lease
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -12,14 +11,21 @@ import (
 // colons, slashes or blanks.
 const NamePattern = `^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$`
 
-var nameRE = regexp.MustCompile(NamePattern)
-
 // ValidateName says what is wrong with a name of a pool or device; nil when it is valid.
 func ValidateName(name string) error {
-	if nameRE.MatchString(name) {
+	if isName(name) {
 		return nil
 	}
 	return fmt.Errorf("%q is not a name: 1 to 64 of a-z, 0-9, '.', '_' and '-', with a letter or digit at both ends", name)
+}
+
+// isName reports whether s matches NamePattern, as isToken does.
+func isName(s string) bool {
+	const most = 64
+	alphanumeric := func(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
+	return 0 < len(s) && len(s) <= most && alphanumeric(s[0]) && alphanumeric(s[len(s)-1]) && consistsOf(s, func(c byte) bool {
+		return alphanumeric(c) || c == '.' || c == '_' || c == '-'
+	})
 }
 
 // ValidateLabel says what is wrong with a label; nil when it is valid. Keys and values follow the Kubernetes label syntax

@@ -60,6 +60,15 @@ func (s Selector) String() string {
 	return strings.Join(parts, ",")
 }
 
+// Parts are the requirements of the selector, each by itself; by label.
+func (s Selector) Parts() []Selector {
+	parts := make([]Selector, len(s.requirements))
+	for i, r := range s.requirements {
+		parts[i] = Selector{[]labels.Requirement{r}}
+	}
+	return parts
+}
+
 // whyNone says which part of the selector no class of these has.
 func (s Selector) whyNone(classes []Class) string {
 	for _, r := range s.requirements {

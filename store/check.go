@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +34,15 @@ func (s *Store) Check(ctx context.Context) (warnings []string, err error) {
 	}
 	if persistence["aof_enabled"] == "0" {
 		warnings = append(warnings, "Redis has no append-only file: leases are lost when it restarts; set `appendonly yes`")
+	}
+	if s.confirmation.replicas > 0 {
+		replication, err := s.info(ctx, "replication")
+		if err != nil {
+			return nil, err
+		}
+		if have, err := strconv.Atoi(replication["connected_slaves"]); err == nil && have < s.confirmation.replicas {
+			warnings = append(warnings, fmt.Sprintf("Redis has %d replicas, and %d are to confirm each lease: no device is leased until more are connected", have, s.confirmation.replicas))
+		}
 	}
 	skew, err := s.clockSkew(ctx)
 	if skew > maxClockSkew {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/automation-infra/automation-infra/lease"
+	"github.com/automation-infra/automation-infra/store"
 	"github.com/automation-infra/automation-infra/store/storetest"
 )
 
@@ -33,6 +34,14 @@ func TestCheckOfRealRedis(t *testing.T) {
 	}
 }
 
+// Replicas that are to confirm leases and are not there are warned of.
+func TestCheckCountsReplicas(t *testing.T) {
+	t.Parallel()
+	l := newLabWith(t, realRedis(t), store.Options{Confirm: 2})
+	l.configure(t, "appendonly", "yes")
+	l.wantWarnings(t, "Redis has 0 replicas, and 2 are to confirm each lease")
+}
+
 // wantWarnings fails unless Check warns of these things and no others.
 func (l *lab) wantWarnings(t testing.TB, want ...string) {
 	t.Helper()
@@ -57,6 +66,6 @@ func (l *lab) configure(t testing.TB, name, value string) {
 
 func TestCheckNeedsAnAnswer(t *testing.T) {
 	t.Parallel()
-	_, err := storeOn(t, refusing(t), time.Second).Check(t.Context())
+	_, err := storeOn(t, storetest.FreeAddr(t), time.Second).Check(t.Context())
 	wantCode(t, err, lease.CodeUnavailable)
 }

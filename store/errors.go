@@ -37,5 +37,6 @@ func classify(operation string, err error) error {
 func isOutage(reply string) bool {
 	first, _, _ := strings.Cut(reply, " ")
 	return slices.Contains(outages, first) || strings.HasPrefix(reply, "ERR max number of clients") ||
+		strings.HasPrefix(reply, "ERR WAIT cannot be used with replica instances") || // a master that was replaced
 		strings.HasPrefix(reply, "ERR Protocol error: unauthenticated") // NOAUTH, to a command of many words
 }

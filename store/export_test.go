@@ -1,6 +1,10 @@
 package store
 
-import "github.com/redis/go-redis/v9"
+import (
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
 
 // NewWithScripts is New with sources that edit has changed; it is given each source of the program by its name.
 func NewWithScripts(rdb redis.UniversalClient, o Options, edit func(name, source string) string) *Store {
@@ -10,16 +14,13 @@ func NewWithScripts(rdb redis.UniversalClient, o Options, edit func(name, source
 // ScriptSource is a source by its name.
 func ScriptSource(name string) string { return readScript(name) }
 
-// DocumentedKeys are the keys of a pool as the scripts are given them; one that ends in ':' is a prefix.
-func DocumentedKeys(pool string) []string { return poolKeys(pool) }
-
 // ScriptNames are the names of the scripts by their hashes, as Redis knows them.
-func ScriptNames() map[string]string {
+var ScriptNames = sync.OnceValue(func() map[string]string {
 	s, names := loadScripts(), map[string]string{}
 	for _, script := range []script{
-		s.allocate, s.poll, s.keepalive, s.release, s.reap, s.requeue, s.register, s.retire, s.setDevice, s.devices, s.leases,
+		s.allocate, s.poll, s.keepalive, s.release, s.reap, s.requeue, s.register, s.retire, s.setDevice, s.devices, s.leases, s.confirm,
 	} {
 		names[script.Hash()] = script.name
 	}
 	return names
-}
+})

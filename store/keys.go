@@ -7,12 +7,13 @@ import "github.com/automation-infra/automation-infra/lease"
 //
 //	lock:{pool}:<device>        string  the id of the lease that holds the device. THE lock: set by SET NX PX, kept by
 //	                                    PEXPIRE, ended by DEL or by its own expiry. A device is leased exactly while it lives.
-//	lease:{pool}:<id>           hash    state, demands (JSON, as asked), wants, matching (how many devices could do), devices
-//	                                    (names, blank between), holder, purpose, link, priority, fence, ttl_ms, hold_ms,
-//	                                    grace_ms, ask_ms, create_ms, grant_ms, deadline_ms, request (digest), ended_ms,
-//	                                    ended_reason. Outlives the lease by an hour, so that a late keepalive hears why
-//	                                    it ended. wants is what the demands mean: "2*<class>|<class>;1*<device>" is two
-//	                                    devices of either class, and that one device.
+//	lease:{pool}:<id>           hash    state, demands (JSON, as asked), devices (names, blank between), holder, purpose, link, priority,
+//	                                    fence, ttl_ms, grace_ms, create_ms, grant_ms, deadline_ms, request (digest), ended_ms,
+//	                                    ended_reason, retractable (until its holder is told of it again), confirmed_ms (until when
+//	                                    replicas are known to have it, if they are to confirm); of one that waits or waited also
+//	                                    hold_ms, ask_ms, wants, matching (how many devices could do). Outlives the lease by an hour,
+//	                                    so that a late keepalive hears why it ended. wants is what the demands mean:
+//	                                    "2*<class>|<class>;1*<device>" is two devices of either class, and that one device.
 //	active:{pool}               zset    active lease -> ms its locks expire
 //	ended:{pool}                zset    ended lease -> ms it ended, for an hour
 //	devices:{pool}              set     the devices of the inventory, and those that left it and are still leased
@@ -31,17 +32,13 @@ import "github.com/automation-infra/automation-infra/lease"
 //	holder:{pool}:<holder>      hash    pending and active leases of a holder -> how many devices
 //	events:{pool}               stream  queued, granted, renewed_late, released, expired, revoked, abandoned, in_service,
 //	                                    maintenance: about the last 10,000
+//	pulse:{pool}                string  written to see whether replicas follow; lives for a second
 //
 // active, ended, free and maintenance are indexes: where one disagrees with a lock, the lock is right. On the channel "leases"
 // the scripts publish the id of each lease that leaves the line, granted or not.
-func poolKeys(pool string) []string {
-	tag := ":{" + pool + "}"
-	return []string{
-		"lock" + tag + ":", "lease" + tag + ":", "device" + tag + ":", "free" + tag + ":", "maintenance" + tag + ":",
-		"active" + tag, "ended" + tag, "devices" + tag, "fence" + tag, "events" + tag,
-		"queue" + tag, "queue" + tag + ":", "wanted" + tag, "tickets" + tag, "asked" + tag, "holder" + tag + ":",
-	}
-}
+//
+// poolKeys is what the scripts are given of a pool: ":{pool}", which they make all of these names from.
+func poolKeys(pool string) []string { return []string{":{" + pool + "}"} }
 
 // devicesKey is the set of a pool's known devices.
 func devicesKey(pool string) string { return "devices:{" + pool + "}" }
@@ -66,3 +63,6 @@ func askedKey(pool string) string { return "asked:{" + pool + "}" }
 
 // channel is where the scripts publish the id of each lease that leaves the line.
 const channel = "leases"
+
+// pulseKey is written to see whether replicas follow; it lives for a second.
+func pulseKey(pool string) string { return "pulse:{" + pool + "}" }

@@ -89,7 +89,7 @@ func TestRedisCallsAreTimed(t *testing.T) {
 func TestRefusedCallsAreTimed(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
-	s := store.New(storetest.Client(t, refusing(t)), store.Options{Registerer: reg})
+	s := store.New(storetest.Client(t, storetest.FreeAddr(t)), store.Options{Registerer: reg})
 	wantCode(t, s.Ping(t.Context()), lease.CodeUnavailable)
 	got := metrics(t, reg)["lease_redis_duration_seconds{operation=ping,result=store_unavailable}"]
 	if got.GetHistogram().GetSampleCount() != 1 {
@@ -119,7 +119,7 @@ func TestDevicesAreCounted(t *testing.T) {
 func TestScrapeOfAnOutage(t *testing.T) {
 	t.Parallel()
 	inventory := inventoryOf(device("a", ""))
-	s := store.New(storetest.Client(t, refusing(t)), store.Options{})
+	s := store.New(storetest.Client(t, storetest.FreeAddr(t)), store.Options{})
 	wantGauges(t, s.Collector(func() *lease.Inventory { return inventory }), map[string]float64{"lease_store_up{}": 0})
 }
 

@@ -148,6 +148,9 @@ func (m *model) allocate(g lease.Grant) verdict {
 	case known != nil:
 		code := m.again(known, g)
 		m.serve()
+		if code == "" {
+			known.show()
+		}
 		return verdict{code: code, lease: known}
 	case m.overQuota(g):
 		m.serve()
@@ -170,6 +173,13 @@ func (m *model) again(l *modelLease, g lease.Grant) lease.Code {
 		m.finish(l, m.lost(l))
 	}
 	return lease.CodeEnded
+}
+
+// show has the holder of a lease told of it again.
+func (l *modelLease) show() {
+	if l != nil && l.reason == "" && !l.waits() {
+		l.shown = true
+	}
 }
 
 // overQuota reports whether a holder would have too much of the pool.
@@ -221,5 +231,6 @@ func (m *model) poll(id lease.ID) (l *modelLease) {
 			m.ask(l)
 		}
 	})
+	l.show()
 	return l
 }

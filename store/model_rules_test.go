@@ -59,6 +59,7 @@ type modelLease struct {
 	fence    int64    // 0 until the store told
 	start    time.Duration
 	deadline time.Duration
+	shown    bool         // whether its holder was told of it again while it was active
 	reason   lease.Reason // "" until somebody noticed that it is over
 	end      time.Duration
 }
@@ -269,6 +270,9 @@ func (m *model) renew(id lease.ID) (*modelLease, lease.Code) {
 
 // release decides a release.
 func (m *model) release(id lease.ID, retract bool) (l *modelLease, code lease.Code) {
+	if l := m.record(id); retract && l != nil && l.shown {
+		return l, ""
+	}
 	m.step(func() { l, code = m.giveBack(id) })
 	if retract && l != nil {
 		delete(m.leases, id)

@@ -23,36 +23,36 @@ type mutant struct {
 var mutants = []mutant{
 	{
 		"keepalive extends whatever lock the device has", "keepalive",
-		"held and redis.call('GET', KEYS[1] .. device) == id and",
+		"held and call('GET', lock) == id and",
 		"held and",
 	},
 	{
-		"a lease that ends deletes whatever lock its device has", "prelude",
-		"if redis.call('GET', LOCK .. device) == id then redis.call('DEL', LOCK .. device) end",
+		"a lease that ends deletes whatever lock its device has", "ends",
+		"if holder == id then redis.call('DEL', LOCK .. device) end",
 		"redis.call('DEL', LOCK .. device)",
 	},
 	{
 		"a lock is not looked at, and set over another", "line",
-		"== 'in_service' and redis.call('EXISTS', LOCK .. name) == 0",
-		"== 'in_service'",
+		"== 'in_service' and redis.call('EXISTS', LOCK .. name) == 0 and",
+		"== 'in_service' and",
 	},
 	{
-		"a device that was leased is not put back among the free", "prelude",
-		"if redis.call('EXISTS', LOCK .. device) == 0 then settle(device, int(at)) end",
+		"a device that was leased is not put back among the free", "ends",
+		"for _, device in ipairs(free) do settle(device, stamp) end",
 		"",
 	},
 	{
-		"the fence only counts", "line",
+		"the fence only counts", "award",
 		"math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, MICROSECONDS)",
 		"tonumber(redis.call('GET', FENCE) or 0) + 1",
 	},
 	{
-		"the lock has no grace", "line",
-		"'PX', int(ttl + grace))",
-		"'PX', int(ttl))",
+		"the lock has no grace", "award",
+		"'PX', ttl + grace)",
+		"'PX', ttl)",
 	},
 	{
-		"a repeated token is granted a second lease", "allocate",
+		"a repeated token is granted a second lease", "allocate_other",
 		"local known = record(id)",
 		"local known = nil",
 	},
@@ -67,8 +67,8 @@ var mutants = []mutant{
 		"elseif false then",
 	},
 	{
-		"a device in maintenance stays among the free", "prelude",
-		"if state ~= 'in_service' then redis.call('ZREM', FREE .. class, device) end",
+		"a device in maintenance stays among the free", "settle",
+		"if state and state ~= 'in_service' then redis.call('ZREM', FREE .. class, device) end",
 		"",
 	},
 	{
@@ -77,12 +77,12 @@ var mutants = []mutant{
 		"if",
 	},
 	{
-		"priority counts for nothing in line", "allocate",
+		"priority counts for nothing in line", "allocate_other",
 		"the.nextNumber() - ARGV[12] * ARGV[13] * 1000",
 		"the.nextNumber()",
 	},
 	{
-		"no waiting makes up for a priority", "allocate",
+		"no waiting makes up for a priority", "allocate_other",
 		"the.nextNumber() - ARGV[12] * ARGV[13] * 1000",
 		"the.nextNumber() - ARGV[12] * 1000000000000",
 	},
@@ -113,16 +113,16 @@ var mutants = []mutant{
 	},
 	{
 		"asking for a ticket does not keep it", "line",
-		"redis.call('ZADD', TICKETS, int(NOW + f[1]), id)",
-		"redis.call('ZADD', TICKETS, int(NOW), id)",
+		"redis.call('ZADD', TICKETS, NOW + f[1], id)",
+		"redis.call('ZADD', TICKETS, NOW, id)",
 	},
 	{
-		"who does not wait overtakes the line", "allocate",
+		"who does not wait overtakes the line", "allocate_other",
 		"the.walk(order, id)",
 		"",
 	},
 	{
-		"a release does not serve the line", "release",
+		"a release does not serve the line", "release_other",
 		"serve()\n",
 		"",
 	},
@@ -133,18 +133,108 @@ var mutants = []mutant{
 	},
 	{
 		"keepalive extends one lock of several", "keepalive",
-		"redis.call('PEXPIRE', KEYS[1] .. device, string.format('%.0f', expire - now + grace))",
-		"redis.call('PEXPIRE', KEYS[1] .. device, string.format('%.0f', expire - now + grace))\n        break",
+		"for _, lock in ipairs(locks) do call('PEXPIRE'",
+		"for _, lock in ipairs({ locks[1] }) do call('PEXPIRE'",
 	},
 	{
-		"of several devices, one comes back when the lease ends", "prelude",
-		"for _, device in ipairs(lease.devices) do\n    if redis.call('EXISTS'",
-		"for _, device in ipairs({ lease.devices[1] }) do\n    if redis.call('EXISTS'",
+		"of several devices, one comes back when the lease ends", "ends",
+		"for _, device in ipairs(free) do settle",
+		"for _, device in ipairs({ free[1] }) do settle",
 	},
 	{
-		"what waits does not count as its holder's", "allocate",
-		"redis.call('HSET', HOLDER .. holder, id, the.planOf(wants).size)",
-		"if all then redis.call('HSET', HOLDER .. holder, id, the.planOf(wants).size) end",
+		"what waits does not count as its holder's", "allocate_other",
+		"redis.call('HSET', HOLDER .. holder, id, new.size)",
+		"",
+	},
+	{
+		"a lease is taken back though its holder was told of it again", "release_other",
+		"if retract and redis.call('HEXISTS', LEASE .. id, 'retractable') == 0",
+		"if false",
+	},
+	{
+		"a lease is not taken back", "allocate",
+		", 'retractable', '1'",
+		"",
+	},
+	{
+		"who asks for one device does not look at the line", "allocate",
+		"redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS) == 0",
+		"redis.call('EXISTS', LEASE .. id) == 0",
+	},
+	{
+		"a repeated token for one device is granted a second lease", "allocate",
+		"redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS) == 0",
+		"redis.call('EXISTS', QUEUE, TICKETS) == 0",
+	},
+	{
+		"who asks for one device does not look for what is due", "allocate",
+		"and not redis.call('ZRANGEBYSCORE', ACTIVE, '-inf', STAMP, 'LIMIT', '0', '1')[1]",
+		"",
+	},
+	{
+		"one device is granted whatever its state", "allocate",
+		"if f[1] == 'in_service' and not locked",
+		"if not locked",
+	},
+	{
+		"one device is granted whoever has its lock", "allocate",
+		"'in_service' and not locked then",
+		"'in_service' then",
+	},
+	{
+		"a wrong index has one device refused", "allocate",
+		"busy = named and class and (locked or",
+		"busy = true or (locked or",
+	},
+	{
+		"one device is granted beyond the limits", "allocate",
+		"local usual = one and",
+		"has = nil\n  local usual = one and",
+	},
+	{
+		"one lease more is granted than the limit", "allocate",
+		"leases >= mostLeases",
+		"leases > mostLeases",
+	},
+	{
+		"of several classes, that is granted which has been free the shortest", "allocate",
+		"at < since or",
+		"at > since or",
+	},
+	{
+		"within a class, that is granted which has been free the shortest", "allocate",
+		"redis.call('ZRANGE', FREE .. one, '0', '0')[1]",
+		"redis.call('ZRANGE', FREE .. one, '-1', '-1')[1]",
+	},
+	{
+		"a grant does not count as its holder's", "award",
+		"if lease.size then redis.call('HSET', HOLDER .. holder, id, lease.size) end",
+		"",
+	},
+	{
+		"a grant leaves its device among the free", "award",
+		"redis.call('ZREM', FREE .. device.class, name)",
+		"",
+	},
+	{
+		"a lease that was over is released", "release",
+		"held and redis.call('GET', LOCK .. device) == id",
+		"held",
+	},
+	{
+		"a release keeps what it frees from those who wait", "release",
+		"and redis.call('EXISTS', unpack(queues)) == 0",
+		"",
+	},
+	{
+		"a release forgets that a grant may be taken back", "release",
+		"f[1] == 'active' and not retract,",
+		"f[1] == 'active',",
+	},
+	{
+		"what ended counts as its holder's", "close",
+		"if holder and holder ~= '' then redis.call('HDEL', HOLDER .. holder, id) end",
+		"",
 	},
 	{
 		"a better inventory does not serve the line", "requeue",

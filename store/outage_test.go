@@ -70,7 +70,7 @@ func TestOutageIsNoAbsence(t *testing.T) {
 		name string
 		addr func(t testing.TB) string
 	}{
-		{"connections are refused", refusing},
+		{"connections are refused", storetest.FreeAddr},
 		{"nothing is answered", func(t testing.TB) string { return serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }) }},
 		{"connections are cut", func(t testing.TB) string { return serve(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }) }},
 		{"the answer is no Redis's", func(t testing.TB) string {
@@ -95,17 +95,6 @@ func TestOutageIsNoAbsence(t *testing.T) {
 func storeOn(t testing.TB, addr string, timeout time.Duration) *store.Store {
 	t.Helper()
 	return store.New(storetest.Client(t, addr), store.Options{Grace: grace, Timeout: timeout})
-}
-
-// refusing is an address at which nobody listens.
-func refusing(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }
 
 // serve handles connections at an address until the test ends; one that was handled is closed.

@@ -19,6 +19,8 @@ type reply struct {
 	waited  []time.Duration // of each lease that the script granted
 	more    bool            // whether there is more to do of what was due
 	rest    []any
+
+	replicated bool // whether as many replicas as are to confirm have what the script wrote
 }
 
 // endedLease is a lease that the script ended.
@@ -34,8 +36,8 @@ func parseReply(script string, raw []any) (reply, error) {
 	}
 	outcome, ok1 := raw[0].(string)
 	now, ok2 := raw[1].(int64)
-	ended, ok3 := raw[2].([]any)
-	waited, ok4 := raw[3].([]any)
+	ended, ok3 := list(raw[2])
+	waited, ok4 := list(raw[3])
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return r, r.malformed(raw)
 	}
@@ -59,6 +61,12 @@ func parseReply(script string, raw []any) (reply, error) {
 
 func (r reply) malformed(what any) error {
 	return &lease.Error{Code: lease.CodeInternal, Cause: fmt.Errorf("%s: malformed reply %v", r.script, what)}
+}
+
+// denies reports whether the script knows of no such lease that is active. Of a master that its replicas do not follow, that is not to
+// be believed: another may have taken its place, and granted it.
+func (r reply) denies() bool {
+	return r.outcome == "not_found" || r.outcome == "ended" || r.outcome == "pending"
 }
 
 // noLease is the error of a lease without a record.
@@ -133,8 +141,12 @@ func (r reply) renewal() (lease.Renewal, error) {
 	expire, err1 := r.integer(0)
 	deadline, err2 := r.integer(1)
 	ttl, err3 := r.integer(2)
-	if err1 != nil || err2 != nil || err3 != nil {
-		return lease.Renewal{}, r.malformed(r.rest)
+	confirmed, err4 := r.integer(3)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return lease.Renewal{}, err
+	}
+	if !r.replicated {
+		expire = min(confirmed, expire)
 	}
 	return lease.Renewal{
 		Expire: time.UnixMilli(expire).UTC(), Deadline: time.UnixMilli(deadline).UTC(),
@@ -176,6 +188,9 @@ func (r reply) lease(at int, id lease.ID) (*lease.Lease, error) {
 		l.Queue, err = r.queued(view[3], h)
 	case l.State == lease.StateActive:
 		l.Expire = time.UnixMilli(due - h.integer("grace_ms")).UTC()
+		if !r.replicated {
+			err = notReplicated(nil)
+		}
 	default:
 		l.Ended = &lease.Ended{Reason: lease.Reason(h["ended_reason"]), Time: h.time("ended_ms")}
 	}
@@ -255,10 +270,19 @@ func (h hash) time(field string) time.Time {
 	return time.UnixMilli(h.integer(field)).UTC()
 }
 
-// text reads a string, "" for nil.
+// text reads a string, or a number as one; "" for nil.
 func text(v any) string {
+	if n, is := v.(int64); is {
+		return strconv.FormatInt(n, 10)
+	}
 	s, _ := v.(string)
 	return s
+}
+
+// list reads a list, empty for nil.
+func list(v any) (some []any, ok bool) {
+	some, ok = v.([]any)
+	return some, ok || v == nil
 }
 
 // integer reads a number that Redis sent as one or as text.

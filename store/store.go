@@ -7,6 +7,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,18 +23,21 @@ const batch = 32
 type Options struct {
 	Timeout    time.Duration         // how long one call to Redis may take; 0 for 800 ms
 	Grace      time.Duration         // how long a lock outlives what its holder was told, so that the holder stops first
+	Confirm    int                   // how many replicas of Redis must have what a holder is told, before it is; 0 for none
 	Registerer prometheus.Registerer // where metrics are registered; nil for nowhere
 }
 
 // Store is the leases, in Redis. It is safe for concurrent use.
 type Store struct {
-	rdb     redis.UniversalClient
-	timeout time.Duration
-	grace   time.Duration
-	scripts *scripts
-	metrics *metrics
-	bells   bells
-	joined  chan struct{} // holds one element after a lease joined a line
+	rdb          redis.UniversalClient
+	pipeline     pipeline
+	timeout      time.Duration
+	grace        time.Duration
+	confirmation confirmation
+	scripts      *scripts
+	metrics      *metrics
+	bells        bells
+	joined       chan struct{} // holds one element after a lease joined a line
 }
 
 // New returns a store that uses a Redis. The client should have ContextTimeoutEnabled with ReadTimeout and WriteTimeout -1, so
@@ -44,7 +48,10 @@ func newStore(rdb redis.UniversalClient, o Options, sc *scripts) *Store {
 	if o.Timeout == 0 {
 		o.Timeout = 800 * time.Millisecond
 	}
-	return &Store{rdb: rdb, timeout: o.Timeout, grace: o.Grace, scripts: sc, metrics: newMetrics(o.Registerer), joined: make(chan struct{}, 1)}
+	return &Store{
+		rdb: rdb, pipeline: pipeline{rdb: rdb, timeout: o.Timeout}, timeout: o.Timeout, grace: o.Grace, confirmation: confirmation{replicas: o.Confirm, patience: o.Timeout / 4},
+		scripts: sc, metrics: newMetrics(o.Registerer), joined: make(chan struct{}, 1),
+	}
 }
 
 // Ping says whether Redis answers.
@@ -75,8 +82,13 @@ func (s *Store) run(ctx context.Context, sc script, pool string, args ...any) (r
 // once calls a script on a pool.
 func (s *Store) once(ctx context.Context, sc script, pool string, args ...any) (reply, error) {
 	var raw []any
+	replicated := true
 	err := s.call(ctx, sc.name, func(ctx context.Context) (err error) {
-		raw, err = sc.Run(ctx, s.rdb, poolKeys(pool), args...).Slice()
+		if sc.promises && s.confirmation.replicas > 0 {
+			raw, replicated, err = s.runConfirmed(ctx, sc, poolKeys(pool), args)
+			return err
+		}
+		raw, err = s.eval(ctx, sc, poolKeys(pool), args)
 		return err
 	})
 	if err != nil {
@@ -86,13 +98,18 @@ func (s *Store) once(ctx context.Context, sc script, pool string, args ...any) (
 	if err != nil {
 		return reply{}, err
 	}
+	r.replicated = replicated
+	if s.confirmation.replicas > 0 && sc.promises && r.denies() && (!replicated || !s.follows(ctx, pool)) {
+		return reply{}, notReplicated(nil)
+	}
 	s.metrics.report(pool, r)
 	return r, nil
 }
 
 // Allocate grants a lease, or returns the one that the same id has already; granted tells which. With g.Wait a lease that
 // can't be granted now waits in line: it is pending. The errors are lease.CodeNoneFree; lease.CodeQuota when the holder has as
-// much as the pool allows; lease.CodeInvalid when the id is that of another request; lease.CodeEnded when its lease is over.
+// much as the pool allows; lease.CodeInvalid when the id is that of another request; lease.CodeEnded when its lease is over;
+// lease.CodeNotReplicated when too few replicas have it, after which the same call may succeed.
 func (s *Store) Allocate(ctx context.Context, g lease.Grant) (l *lease.Lease, granted bool, err error) {
 	args := s.allocateArgs(g)
 	reply, err := s.run(ctx, s.scripts.allocate, g.ID.Pool(), args...)
@@ -108,6 +125,9 @@ func (s *Store) Allocate(ctx context.Context, g lease.Grant) (l *lease.Lease, gr
 			wake(s.joined)
 		}
 		l, err := reply.lease(0, g.ID)
+		if errors.Is(err, lease.ErrNotReplicated) && reply.outcome == "granted" {
+			err = notReplicated(s.Retract(ctx, g.ID))
+		}
 		return l, reply.outcome == "granted", err
 	case "other_request":
 		return nil, false, lease.Invalid("Lease-Token", "this token already holds a lease for a different request; use a fresh token for each request")
@@ -130,7 +150,7 @@ func (s *Store) allocateArgs(g lease.Grant) []any {
 }
 
 // Poll asks for a lease. One that waits in line does so for another lease.Queueing.AskWithin, and is granted if it can be. The
-// error is lease.CodeNotFound when it has no record.
+// errors are lease.CodeNotFound when it has no record, and lease.CodeNotReplicated when too few replicas have it.
 func (s *Store) Poll(ctx context.Context, id lease.ID) (*lease.Lease, error) {
 	reply, err := s.run(ctx, s.scripts.poll, id.Pool(), id.String())
 	if err != nil {
@@ -142,23 +162,32 @@ func (s *Store) Poll(ctx context.Context, id lease.ID) (*lease.Lease, error) {
 	return nil, reply.fault()
 }
 
-// Keepalive extends a lease to now + TTL, never past its deadline. The errors are lease.CodeNotFound and lease.CodeEnded.
+// Keepalive extends a lease to now + TTL, never past its deadline. When too few replicas have that, the holder is promised no
+// more than they were known to have before. The errors are lease.CodeNotFound and lease.CodeEnded.
 func (s *Store) Keepalive(ctx context.Context, id lease.ID) (lease.Renewal, error) {
 	reply, err := s.run(ctx, s.scripts.keepalive, id.Pool(), id.String())
 	if err != nil {
 		return lease.Renewal{}, err
 	}
-	if reply.outcome == "renewed" {
-		return reply.renewal()
+	if reply.outcome != "renewed" {
+		return lease.Renewal{}, reply.fault()
 	}
-	return lease.Renewal{}, reply.fault()
+	r, err := reply.renewal()
+	if s.confirmation.replicas > 0 && err == nil {
+		r.Replicated = &reply.replicated
+	}
+	if reply.replicated && s.confirmation.replicas > 0 {
+		s.confirm(ctx, id, r.Expire)
+	}
+	return r, err
 }
 
 // Release ends a lease because its holder returns it; again is no error. The errors are lease.CodeNotFound, and
 // lease.CodeEnded when it was over otherwise before.
 func (s *Store) Release(ctx context.Context, id lease.ID) error { return s.release(ctx, id, false) }
 
-// Retract takes a grant back as if it had never been, so that the same id can be granted again.
+// Retract takes a grant back as if it had never been, so that the same id can be granted again; not if its holder, who may use it,
+// was told of it since.
 func (s *Store) Retract(ctx context.Context, id lease.ID) error { return s.release(ctx, id, true) }
 
 func (s *Store) release(ctx context.Context, id lease.ID, retract bool) error {
@@ -166,7 +195,7 @@ func (s *Store) release(ctx context.Context, id lease.ID, retract bool) error {
 	if err != nil {
 		return err
 	}
-	if reply.outcome == "released" {
+	if reply.outcome == "released" || reply.outcome == "kept" {
 		return nil
 	}
 	return reply.fault()

@@ -1,4 +1,5 @@
--- allocate: grant a lease, or have it wait in line; the same id again is the same lease.
+-- allocate: grant a lease, or have it wait in line; the same id again is the same lease. Here is the usual case: a new lease of
+-- one device, while nobody waits and nothing is due. The rest is in allocate_refuse.lua and allocate_other.lua.
 --
 -- ARGV   1 id, 2 digest of the request, 3 TTL ms, 4 longest hold ms, 5 grace ms, 6 holder, 7 purpose, 8 link, 9 demands as
 --        asked, 10 wants, 11 how many devices match any, 12 priority, 13 ms of waiting that count as a step of priority,
@@ -10,27 +11,23 @@
 --        ended                        …: reason, ms it ended
 --        quota                        …: leases and devices that the holder has or waits for
 --        none_free                    …: shortage
-local id, digest, hold, grace, holder, wants = ARGV[1], ARGV[2], ARGV[4], ARGV[5], ARGV[6], ARGV[10]
+local id, digest, ttl, hold, grace, holder, wants = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[10]
 local patience, waits, mostLeases, mostDevices = ARGV[14], ARGV[15] == '1', tonumber(ARGV[16]), tonumber(ARGV[17])
 
-local the = theLine()
+-- What the record has of the request.
+local asked = {
+  'ttl_ms', ttl, 'grace_ms', grace, 'create_ms', STAMP, 'request', digest, 'holder', holder, 'purpose', ARGV[7], 'link', ARGV[8],
+  'demands', ARGV[9], 'priority', ARGV[12], 'retractable', '1',
+}
 
--- again answers for an id that was used before.
-local function again(lease)
-  if lease.request ~= digest then
-    serve()
-    return report('other_request')
-  end
-  if lease.state == 'active' and remaining(id, lease.devices) == 0 then finish(id, lease, lost(id, lease)) end
-  if lease.state == 'pending' and the.hopeful(the.ask(id)) then freed = true end
-  serve()
-  lease = record(id)
-  if lease.state == 'pending' or lease.state == 'active' then return report('existing', view(id)) end
-  return report('ended', lease.reason, redis.call('HGET', LEASE .. id, 'ended_ms'))
-end
+-- The lease as award.lua has it; one of several devices has another size.
+local new = {
+  ttl = tonumber(ttl), hold = tonumber(hold), grace = tonumber(grace), create = NOW, holder = holder, size = '1', asked = asked,
+}
 
--- has is how many leases and devices the holder has or waits for, at least. An entry without such a lease is wrong, and goes.
-local function has()
+-- has is how many leases and devices the holder has or waits for, at least, if that matters. An entry without such a lease is
+-- wrong, and goes.
+local has = (mostLeases > 0 or mostDevices > 0) and function()
   local leases, devices = redis.call('HLEN', HOLDER .. holder), 0
   if leases > BATCH then return leases, leases end -- limits are no higher
   local entries = redis.call('HGETALL', HOLDER .. holder)
@@ -45,52 +42,43 @@ local function has()
   return leases, devices
 end
 
--- write makes the record of the lease, which waits as long as it is not granted.
-local function write()
-  redis.call('HSET', LEASE .. id, 'state', 'pending', 'request', digest, 'ttl_ms', ARGV[3], 'hold_ms', hold, 'grace_ms', grace,
-    'holder', holder, 'purpose', ARGV[7], 'link', ARGV[8], 'demands', ARGV[9], 'wants', wants, 'matching', ARGV[11],
-    'priority', ARGV[12], 'ask_ms', patience, 'create_ms', int(NOW))
-  if holder ~= '' then
-    redis.call('HSET', HOLDER .. holder, id, the.planOf(wants).size)
-    the.extend(HOLDER .. holder, hold + grace + patience + RETENTION)
+local busy -- whether it is sure that the request has to be refused, unless it waits
+
+do
+  local one = string.match(wants, '^1%*([^;]+)$') -- device, or class|class
+  local usual = one and redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS) == 0
+    and not redis.call('ZRANGEBYSCORE', ACTIVE, '-inf', STAMP, 'LIMIT', '0', '1')[1]
+  if usual and has then
+    local leases, devices = has()
+    if (mostLeases > 0 and leases >= mostLeases) or (mostDevices > 0 and devices >= mostDevices) then
+      return { 'quota', NOW, false, false, 0, leases, devices }
+    end
+  end
+  local named = usual and one ~= '-' and not string.find(one, '=', 1, true)
+  local class, name, since
+  if named then
+    name = one
+  elseif usual and not string.find(one, '|', 1, true) then
+    class, name = one, redis.call('ZRANGE', FREE .. one, '0', '0')[1]
+  elseif usual then
+    for each in string.gmatch(one, '[^|]+') do
+      local first = redis.call('ZRANGE', FREE .. each, '0', '0', 'WITHSCORES')
+      local at = first[1] and tonumber(first[2])
+      if at and (not since or at < since or (at == since and first[1] < name)) then class, name, since = each, first[1], at end
+    end
+  end
+  if name then
+    local f = redis.call('HMGET', DEVICE .. name, 'state', 'grants', 'class')
+    class = class or f[3]
+    local locked = redis.call('EXISTS', LOCK .. name) == 1
+    if f[1] == 'in_service' and not locked then
+      local lease, devices = new, { { name = name, class = class, grants = f[2] } }
+      --> award
+      return { 'granted', NOW, false, { 0 }, 0, view }
+    end
+    busy = named and class and (locked or redis.call('ZSCORE', MAINTENANCE .. class, name))
+      and not redis.call('ZSCORE', FREE .. class, name) -- else an index is wrong
+  else
+    busy = usual
   end
 end
-
-reap()
-local known = record(id)
-if known then return again(known) end
-if mostLeases > 0 or mostDevices > 0 then
-  local leases, devices = has()
-  if (mostLeases > 0 and leases >= mostLeases) or (mostDevices > 0 and devices + the.planOf(wants).size > mostDevices) then
-    serve()
-    return report('quota', leases, devices)
-  end
-end
-
-local order = the.nextNumber() - ARGV[12] * ARGV[13] * 1000
-local devices, all
-the.notice(wants)
-if redis.call('EXISTS', QUEUE) == 0 or the.hopeful(wants) then
-  the.walk(order, id)
-  devices, all = the.consider(wants)
-  the.pass(id)
-end
-if all then
-  write()
-  the.add(id, devices)
-elseif waits then
-  the.draw() -- the number that its order is made of
-  write()
-  redis.call('ZADD', QUEUE, int(order), id)
-  redis.call('ZADD', ASKED, int(NOW), id)
-  the.joinQueues(id, wants, int(order))
-  redis.call('ZADD', TICKETS, int(NOW + patience), id)
-  redis.call('PEXPIRE', LEASE .. id, int(hold + grace + patience + RETENTION))
-  event('queued', 'lease', id, 'holder', holder, 'priority', ARGV[12])
-elseif devices then
-  the.relinquish(devices)
-end
-serve()
-if all then return report('granted', view(id)) end
-if waits then return report('waits', view(id)) end
-return report('none_free', unpack(shortage(wants)))

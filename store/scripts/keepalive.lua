@@ -4,33 +4,34 @@
 -- KEYS   as in the prelude
 -- ARGV   1 id
 -- reply  report of an outcome
---        renewed     …: ms it now expires, ms of its deadline, TTL ms
+--        renewed     …: ms it now expires, ms of its deadline, TTL ms, ms that replicas knew it to expire before, as far as
+--                    recorded
 --        not_found
 --        pending     it waits in line
 --        ended       …: reason, ms it ended
 do
-  local id = ARGV[1]
-  local f = redis.call('HMGET', KEYS[2] .. id, 'state', 'devices', 'ttl_ms', 'grace_ms', 'deadline_ms')
+  local id, tag, call = ARGV[1], KEYS[1], redis.call
+  local f = call('HMGET', 'lease' .. tag .. ':' .. id, 'state', 'devices', 'ttl_ms', 'grace_ms', 'deadline_ms', 'grant_ms',
+    'confirmed_ms')
   if f[1] == 'active' then
-    local clock = redis.call('TIME')
+    local clock = call('TIME')
     local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
     local ttl, grace, deadline = tonumber(f[3]), tonumber(f[4]), tonumber(f[5])
-    local held, late = deadline > now, 0
+    local held, late, locks = deadline > now, 0, {}
     for device in string.gmatch(f[2], '%S+') do
-      local left = held and redis.call('GET', KEYS[1] .. device) == id and redis.call('PTTL', KEYS[1] .. device) or 0
+      local lock = 'lock' .. tag .. ':' .. device
+      local left = held and call('GET', lock) == id and call('PTTL', lock) or 0
       held, late = left > 0, math.max(late, grace - left)
+      locks[#locks + 1] = lock
     end
     if held then
       local expire = math.min(now + ttl, deadline)
-      for device in string.gmatch(f[2], '%S+') do
-        redis.call('PEXPIRE', KEYS[1] .. device, string.format('%.0f', expire - now + grace))
-      end
-      redis.call('ZADD', KEYS[6], string.format('%.0f', expire + grace), id)
+      for _, lock in ipairs(locks) do call('PEXPIRE', lock, expire - now + grace) end
+      call('ZADD', 'active' .. tag, expire + grace, id)
       if late > 0 then
-        redis.pcall('XADD', KEYS[10], 'MAXLEN', '~', 10000, '*', 'type', 'renewed_late', 'lease', id, 'late_ms',
-          string.format('%.0f', late))
+        redis.pcall('XADD', 'events' .. tag, 'MAXLEN', '~', '10000', '*', 'type', 'renewed_late', 'lease', id, 'late_ms', late)
       end
-      return { 'renewed', now, {}, {}, 0, expire, deadline, ttl }
+      return { 'renewed', now, false, false, 0, expire, deadline, ttl, f[7] or f[6] + ttl }
     end
   end
 end

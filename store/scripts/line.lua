@@ -1,17 +1,14 @@
--- line: who waits for what, and how what is free is handed out. It is the body of the function openLine, which a script calls
--- when it has to do with the line: most have not, and to define all this takes longer than what they do.
+-- line: who waits for what, and how what is free is handed out. It is the body of the function openLine in serve.lua, which a
+-- script calls when it has to do with the line: most have not, and to define all this takes longer than what they do.
 --
 -- The line is walked in order. Each ticket is considered for what is free and not spoken for: when it can have all that it
 -- wants, it is granted; else what it could use is spoken for, so that nobody behind it takes that. What is spoken for is
 -- worked out anew each time, and stored nowhere. A script that has done its work considers no more: what the others could use
 -- it hands to nobody, and the Store calls again if something was granted.
 
--- isClass tells a class from a device: a class without labels is '-', any other has a '='.
-local function isClass(node) return node == '-' or string.find(node, '=', 1, true) ~= nil end
-
 -- extend has a key live for some ms, unless it lives longer already.
 local function extend(key, ms)
-  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, int(ms)) end
+  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
 end
 
 -- A plan is wants, read: demands is how many devices each is to have and which classes and devices may be these, size is how
@@ -89,9 +86,10 @@ end
 
 -- drop ends a lease that waits.
 local function drop(id, reason, at)
-  local wants = redis.call('HGET', LEASE .. id, 'wants')
+  local f = redis.call('HMGET', LEASE .. id, 'wants', 'holder')
+  local wants = f[1]
   leave(id, wants)
-  close(id, reason, at, -1)
+  close(id, f[2], reason, at, -1)
   event(STATE_OF[reason], 'lease', id, 'reason', reason)
   work = work + 12
   freed = true -- what it spoke for
@@ -114,23 +112,21 @@ local function ask(id)
   local f = redis.call('HMGET', LEASE .. id, 'ask_ms', 'hold_ms', 'grace_ms', 'holder', 'wants')
   local horizon = f[1] + f[2] + f[3] + RETENTION
   redis.call('ZREM', TICKETS, id) -- first, as the rule says: memory may be full
-  redis.call('ZADD', TICKETS, int(NOW + f[1]), id)
+  redis.call('ZADD', TICKETS, NOW + f[1], id)
   extend(LEASE .. id, horizon)
   if f[4] ~= '' then extend(HOLDER .. f[4], horizon) end
   notice(f[5])
   return f[5]
 end
 
--- draw returns the next number of the pool: a fence, or a place in line. Numbers rise, also after Redis lost its data.
+-- nextNumber is the next number of the pool, for a place in line, of those that fences are, and draw takes it. Numbers rise, also
+-- after Redis lost its data.
 local function nextNumber() return math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, MICROSECONDS) end
 
-local function draw()
-  local number = int(nextNumber())
-  redis.call('SET', FENCE, number)
-  return number
-end
+local function draw() redis.call('SET', FENCE, nextNumber()) end
 
-local spoken, checked, barred = {}, {}, {} -- devices, devices, classes and devices
+local spoken, barred = {}, {}               -- devices, classes and devices
+local checked = {}                         -- of each device that was looked at, its grants so far, false if it is not to be had
 local changes = {}                         -- how often something of a class, or a device, was spoken for
 local shelves = {}                         -- of each class, its free devices as far as they were read, the longest free first
 
@@ -155,10 +151,12 @@ end
 local function usable(device)
   local name = device.name
   if checked[name] == nil then
-    checked[name] = redis.call('HGET', DEVICE .. name, 'state') == 'in_service' and redis.call('EXISTS', LOCK .. name) == 0
+    local f = redis.call('HMGET', DEVICE .. name, 'state', 'grants')
+    checked[name] = f[1] == 'in_service' and redis.call('EXISTS', LOCK .. name) == 0 and (f[2] or '0')
     if not checked[name] then strike(shelves[device.class] or sorted(FREE .. device.class), name) end
   end
-  return checked[name]
+  device.grants = checked[name]
+  return checked[name] ~= false
 end
 
 local named = {} -- devices that were asked for by name, false for those that are not to be had
@@ -348,46 +346,38 @@ local function relinquish(devices)
   queues = nil
 end
 
--- award grants a lease its devices. All of its locks expire together.
-local function award(id, devices)
-  local f = redis.call('HMGET', LEASE .. id, 'ttl_ms', 'hold_ms', 'grace_ms', 'create_ms', 'holder')
-  local ttl, hold, grace = math.min(tonumber(f[1]), tonumber(f[2])), tonumber(f[2]), tonumber(f[3])
-  local fence, names = draw(), {}
-  for i, device in ipairs(devices) do
-    local name = device.name
-    redis.call('SET', LOCK .. name, id, 'NX', 'PX', int(ttl + grace))
-    redis.call('ZREM', FREE .. device.class, name)
-    redis.call('HSET', DEVICE .. name, 'last_lease', id)
-    redis.call('HINCRBY', DEVICE .. name, 'grants', 1)
-    names[i] = name
-  end
-  names = table.concat(names, ' ')
-  redis.call('HSET', LEASE .. id, 'state', 'active', 'devices', names, 'fence', fence, 'grant_ms', int(NOW),
-    'deadline_ms', int(NOW + hold))
-  redis.call('PEXPIRE', LEASE .. id, int(hold + grace + RETENTION))
-  redis.call('ZADD', ACTIVE, int(NOW + ttl + grace), id)
-  if f[5] ~= '' then extend(HOLDER .. f[5], hold + grace + RETENTION) end
-  event('granted', 'lease', id, 'devices', names, 'holder', f[5], 'fence', fence, 'waited_ms', int(NOW - f[4]))
-  waited[#waited + 1] = int(NOW - f[4])
+-- award grants a lease its devices; see award.lua.
+local function award(id, lease, devices)
+  --> award
+  waited[#waited + 1] = NOW - lease.create
+  return view
 end
 
 -- handOut hands what was freed to the line, and grants.
 local function handOut()
   if freed then walk(math.huge, '') end
   for _, grant in ipairs(grants) do
-    if grant.wants then leave(grant.id, grant.wants) end
-    award(grant.id, grant.devices)
+    local lease = grant.lease
+    if not lease then
+      leave(grant.id, grant.wants)
+      local f = redis.call('HMGET', LEASE .. grant.id, 'ttl_ms', 'hold_ms', 'grace_ms', 'create_ms', 'holder')
+      lease = { ttl = tonumber(f[1]), hold = tonumber(f[2]), grace = tonumber(f[3]), create = tonumber(f[4]), holder = f[5] }
+    end
+    grant.view = award(grant.id, lease, grant.devices)
   end
 end
 
--- add has a lease granted with what else is.
-local function add(id, devices) grants[#grants + 1] = { id = id, devices = devices } end
+-- add has a new lease granted with what else is; then the grant that it returns has its view.
+local function add(id, devices, lease)
+  grants[#grants + 1] = { id = id, devices = devices, lease = lease }
+  return grants[#grants]
+end
 
 -- pass has the walk leave out a ticket that was considered by itself.
 local function pass(id) considered[id] = true end
 
 return {
-  planOf = planOf, isClass = isClass, joinQueues = joinQueues, leaveQueues = leaveQueues, drop = drop, ask = ask, extend = extend,
-  nextNumber = nextNumber, draw = draw, notice = notice, hopeful = hopeful, walk = walk, consider = consider, relinquish = relinquish, add = add,
-  pass = pass, handOut = handOut,
+  planOf = planOf, joinQueues = joinQueues, leaveQueues = leaveQueues, drop = drop, ask = ask, extend = extend,
+  nextNumber = nextNumber, draw = draw, notice = notice, hopeful = hopeful, walk = walk, consider = consider, relinquish = relinquish,
+  add = add, pass = pass, handOut = handOut,
 }

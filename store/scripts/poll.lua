@@ -10,4 +10,6 @@ local lease = record(id)
 if lease and lease.state == 'pending' and theLine().hopeful(theLine().ask(id)) then freed = true end
 serve()
 if not lease then return report('not_found') end
+lease = record(id)
+if lease.state == 'active' then shown(id, lease) end
 return report('polled', view(id))

@@ -3,10 +3,10 @@
 -- ARGV   none
 -- reply  report of 'reaped', …: ms until the next lease is due while someone waits; '' while nobody does
 reap()
-local stale = redis.call('ZRANGEBYSCORE', ENDED, '-inf', int(NOW - RETENTION), 'LIMIT', 0, BATCH)
+local stale = redis.call('ZRANGEBYSCORE', ENDED, '-inf', NOW - RETENTION, 'LIMIT', 0, BATCH)
 if #stale > 0 then redis.call('ZREM', ENDED, unpack(stale)) end
 if #stale == BATCH then more = true end
 freed = true -- the Store calls again when a script could not hand out all at once
 serve()
-local due = redis.call('EXISTS', QUEUE) == 1 and redis.call('ZRANGE', ACTIVE, 0, 0, 'WITHSCORES')[2]
-return report('reaped', due and int(math.max(0, due - NOW)) or '')
+local due = redis.call('EXISTS', QUEUE) == 1 and redis.call('ZRANGE', ACTIVE, '0', '0', 'WITHSCORES')[2]
+return report('reaped', due and math.max(0, due - NOW) or '')

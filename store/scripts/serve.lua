@@ -1,4 +1,8 @@
--- serve: what scripts do at their beginning and end for the line. It comes after the prelude and openLine.
+-- serve: what scripts do at their beginning and end for the line. It comes after ends.
+local function openLine()
+  --> line
+end
+
 local line -- what openLine returned
 
 local function theLine()
@@ -17,7 +21,7 @@ local function reapOne(id)
     redis.call('ZREM', ACTIVE, id)
   elseif left > 0 then
     redis.call('ZREM', ACTIVE, id) -- first, as the rule says: memory may be full
-    redis.call('ZADD', ACTIVE, int(NOW + left), id)
+    redis.call('ZADD', ACTIVE, NOW + left, id)
   else
     finish(id, lease, lost(id, lease))
     work = work + 7 * #lease.devices
@@ -27,10 +31,10 @@ end
 
 -- reap ends leases and tickets that are due.
 local function reap()
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', ACTIVE, '-inf', int(NOW), 'LIMIT', 0, REAPED)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', ACTIVE, '-inf', STAMP, 'LIMIT', 0, REAPED)) do
     if work >= WORK then more = true else reapOne(id) end
   end
-  local tickets = redis.call('ZRANGEBYSCORE', TICKETS, '-inf', int(NOW), 'WITHSCORES', 'LIMIT', 0, REAPED)
+  local tickets = redis.call('ZRANGEBYSCORE', TICKETS, '-inf', STAMP, 'WITHSCORES', 'LIMIT', 0, REAPED)
   for i = 1, #tickets, 2 do
     if work >= WORK then
       more = true

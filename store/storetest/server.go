@@ -3,7 +3,6 @@ package storetest
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"os/exec"
 	"strconv"
@@ -29,7 +28,7 @@ func Real(t testing.TB, program string, args ...string) *Redis {
 // start starts a server and waits until it answers; ok is false when it lost its port to another process.
 func start(t testing.TB, program string, args []string) (addr string, ok bool) {
 	t.Helper()
-	addr = freeAddr(t)
+	addr = FreeAddr(t)
 	host, port, _ := net.SplitHostPort(addr)
 	var log bytes.Buffer
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, append([]string{ //nolint:gosec // whoever runs the tests names the program
@@ -73,14 +72,4 @@ func answers(t testing.TB, addr string, pid int, exited <-chan struct{}) bool {
 		case <-poll.C:
 		}
 	}
-}
-
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
-	}
-	defer func() { _ = l.Close() }()
-	return fmt.Sprint(l.Addr())
 }

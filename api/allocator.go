@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -60,7 +60,7 @@ func NewAllocator(o AllocatorOptions) http.Handler {
 		},
 		denied: f.NewCounterVec(prometheus.CounterOpts{Name: "lease_denied_total", Help: "Requests for a lease that got none."}, []string{"pool", "code"}),
 	}
-	s.huma.UseMiddleware(whenReady(o.Health, s.errors))
+	s.router.gin.Use(whenReady(o.Health, s.errors))
 	a.leaseOperations(s)
 	a.deviceOperations(s)
 	return s.engine
@@ -70,13 +70,11 @@ const allocatorDescription = `Leases test hardware. Ask for a device, if need be
 every keepalive_interval_seconds, and release it when done; a lease that is not kept alive ends by itself.`
 
 // whenReady answers 503 until the service is ready.
-func whenReady(h *Health, ew *errorWriter) func(huma.Context, func(huma.Context)) {
-	return func(ctx huma.Context, next func(huma.Context)) {
+func whenReady(h *Health, ew *errorWriter) gin.HandlerFunc {
+	return func(c *gin.Context) {
 		if why := h.Obstacle(); why != "" {
-			ew.write(humagin.Unwrap(ctx), ew.problem(ctx.Context(), &lease.Error{Code: lease.CodeUnavailable, Message: "not ready: " + why}))
-			return
+			ew.write(c, ew.problem(c.Request.Context(), &lease.Error{Code: lease.CodeUnavailable, Message: "not ready: " + why}))
 		}
-		next(ctx)
 	}
 }
 
@@ -100,7 +98,7 @@ func (a *allocator) leaseOperations(s *service) {
 		Summary: "Read a lease", Description: getLeaseDescription,
 	}, a.getLease, http.StatusForbidden, http.StatusNotFound)
 	alsoAnswers(paths["/v1/leases/{id}"].Get, http.StatusOK, map[int]string{http.StatusAccepted: "The lease is pending. Ask again after Retry-After"})
-	operation(s, huma.Operation{
+	leaseOperation[struct{}](s, huma.Operation{
 		OperationID: "release", Method: http.MethodDelete, Path: "/v1/leases/{id}", Tags: []string{"leases"},
 		DefaultStatus: http.StatusNoContent,
 		Summary:       "Release a lease", Description: "Its devices are free at once; a pending lease leaves the line. Releasing again is no error; releasing a lease that ended otherwise is lease_ended.",

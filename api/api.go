@@ -5,17 +5,13 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
-	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/swaggest/swgui/v5emb"
 )
 
 // TokenHeader carries the lease token of a request. It is never in a URL, and never logged.
@@ -37,6 +33,7 @@ type Options struct {
 // service is a Gin engine with what both services have: health, metrics, documentation and problem errors.
 type service struct {
 	engine *gin.Engine
+	router *router
 	huma   huma.API
 	errors *errorWriter
 }
@@ -49,7 +46,7 @@ func newService(title, description string, store Pinger, o Options) *service {
 		panic(err) // only a bad list of proxies is refused
 	}
 	ew := &errorWriter{log: o.Log}
-	engine.Use(observe(o.Log, newHTTPMetrics(o.Registry)), recoverPanic(ew))
+	engine.Use(observe(&accessLog{log: o.Log}, newHTTPMetrics(o.Registry)), recoverPanic(ew))
 	engine.NoRoute(func(c *gin.Context) { ew.respond(c, http.StatusNotFound, "there is nothing at this path; see /docs") })
 	engine.NoMethod(func(c *gin.Context) {
 		ew.respond(c, http.StatusMethodNotAllowed, "this path does not take "+c.Request.Method+", but "+c.Writer.Header().Get("Allow"))
@@ -58,26 +55,10 @@ func newService(title, description string, store Pinger, o Options) *service {
 	engine.GET("/readyz", o.Health.handler(store))
 	engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{})))
 	s := &service{engine: engine, errors: ew}
-	v1 := engine.Group("", readBody(ew))
-	s.huma = humagin.NewWithGroup(engine, v1, humaConfig(title, description, o.Version))
-	documentation(engine, title, s.huma.OpenAPI())
+	s.router = &router{Handler: engine, gin: engine.Group("", readBody(ew)), direct: map[string]gin.HandlerFunc{}}
+	s.huma = huma.NewAPI(humaConfig(title, description, o.Version), s.router)
+	documentation(engine, s.huma.OpenAPI())
 	return s
-}
-
-// documentation serves the OpenAPI document, and the page that shows it from the program itself, since labs have no
-// internet. huma would serve the document too, but its cache of it is not safe for concurrent requests.
-func documentation(engine *gin.Engine, title string, spec *huma.OpenAPI) {
-	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(spec) }) // at the first request all operations are in it
-	engine.GET("/openapi.json", func(c *gin.Context) {
-		text, err := document()
-		if err != nil {
-			panic(err) // it is made of our own types
-		}
-		c.Data(http.StatusOK, "application/openapi+json", text)
-	})
-	page := gin.WrapH(v5emb.New(title, "/openapi.json", "/docs/"))
-	engine.GET("/docs", page)
-	engine.GET("/docs/*asset", page)
 }
 
 func humaConfig(title, description, version string) huma.Config {

@@ -138,8 +138,8 @@ func (a *allocator) getLease(ctx context.Context, in *getLeaseInput) (*leaseOutp
 	return a.answer(http.StatusOK, l, held), nil
 }
 
-func (a *allocator) release(ctx context.Context, in *LeaseIDInput) (*struct{}, error) {
-	id, err := heldLease(*in)
+func (a *allocator) release(ctx context.Context, in LeaseIDInput) (any, error) {
+	id, err := heldLease(in)
 	if err != nil {
 		return nil, err
 	}

@@ -2,23 +2,20 @@ package api
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
-	"path"
 	"regexp"
 	"runtime/debug"
 	"time"
 
 	"github.com/gin-gonic/gin"
-
-	"github.com/automation-infra/automation-infra/lease"
 )
 
 // MaxBodyBytes is the largest request body taken.
@@ -29,69 +26,32 @@ const requestIDHeader = "X-Request-Id"
 
 var requestIDRE = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// observe gives the request an id, measures it, and writes its access line: never a header, hence never a token.
-func observe(log *slog.Logger, m *httpMetrics) gin.HandlerFunc {
+// observe gives the request an id, measures it, and has its access line written.
+func observe(access *accessLog, m *httpMetrics) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		start := time.Now()
 		id := c.GetHeader(requestIDHeader)
-		if !requestIDRE.MatchString(id) {
-			id = rand.Text()
+		if id == "" || !requestIDRE.MatchString(id) {
+			id = newRequestID()
 		}
 		c.Header(requestIDHeader, id)
 		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, id))
 		c.Next()
-		took, route, status := time.Since(start), c.FullPath(), c.Writer.Status()
+		took := time.Since(start)
 		if !mayWait(c) {
-			m.observe(c.Request.Method, route, status, took)
+			m.observe(c.Request.Method, c.FullPath(), c.Writer.Status(), took)
 		}
-		attrs := []slog.Attr{
-			slog.String("method", method(c.Request.Method)), slog.String("route", route), slog.Int("status", status),
-			slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("remote", c.Request.RemoteAddr),
-		}
-		if id := leaseID(c); id != "" {
-			attrs = append(attrs, slog.String("lease_id", id))
-		}
-		log.LogAttrs(c.Request.Context(), accessLevel(route), "request", attrs...)
+		access.write(c, start, took)
 	}
 }
 
-// leaseID is the lease that a request is about, or made; "" for none.
-func leaseID(c *gin.Context) string {
-	id, err := lease.ParseID(cmp.Or(c.Param("id"), path.Base(c.Writer.Header().Get("Location"))))
-	if err != nil {
-		return ""
-	}
-	return id.String()
+// newRequestID makes a name that no other request has; it is no secret.
+func newRequestID() string {
+	var random [16]byte
+	binary.NativeEndian.PutUint64(random[:8], rand.Uint64()) //nolint:gosec // no secret
+	binary.NativeEndian.PutUint64(random[8:], rand.Uint64()) //nolint:gosec // no secret
+	return hex.EncodeToString(random[:])
 }
-
-// accessLevel keeps probes and scrapes out of the log.
-func accessLevel(route string) slog.Level {
-	switch route {
-	case "/livez", "/readyz", "/metrics":
-		return slog.LevelDebug
-	}
-	return slog.LevelInfo
-}
-
-type requestIDKey struct{}
-
-// LogHandler adds the request id to what is logged in the context of a request.
-func LogHandler(h slog.Handler) slog.Handler { return logHandler{h} }
-
-type logHandler struct{ slog.Handler }
-
-func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
-	if id, ok := ctx.Value(requestIDKey{}).(string); ok {
-		r.AddAttrs(slog.String("request_id", id))
-	}
-	return h.Handler.Handle(ctx, r)
-}
-
-func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return logHandler{h.Handler.WithAttrs(attrs)}
-}
-
-func (h logHandler) WithGroup(name string) slog.Handler { return logHandler{h.Handler.WithGroup(name)} }
 
 // recoverPanic answers a panic of a handler with 500, and logs where it was.
 func recoverPanic(ew *errorWriter) gin.HandlerFunc {

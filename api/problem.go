@@ -19,29 +19,30 @@ import (
 
 // statuses is the HTTP status of each code. A body that is no JSON at all is `invalid` too, with 400, 413 or 415.
 var statuses = map[lease.Code]int{
-	lease.CodeInvalid:     http.StatusUnprocessableEntity,
-	lease.CodeForbidden:   http.StatusForbidden,
-	lease.CodeNotFound:    http.StatusNotFound,
-	lease.CodeNoMatch:     http.StatusUnprocessableEntity,
-	lease.CodeNoneFree:    http.StatusTooManyRequests,
-	lease.CodeQuota:       http.StatusTooManyRequests,
-	lease.CodeConflict:    http.StatusConflict,
-	lease.CodeEnded:       http.StatusGone,
-	lease.CodeUnavailable: http.StatusServiceUnavailable,
-	lease.CodeInternal:    http.StatusInternalServerError,
+	lease.CodeInvalid:       http.StatusUnprocessableEntity,
+	lease.CodeForbidden:     http.StatusForbidden,
+	lease.CodeNotFound:      http.StatusNotFound,
+	lease.CodeNoMatch:       http.StatusUnprocessableEntity,
+	lease.CodeNoneFree:      http.StatusTooManyRequests,
+	lease.CodeQuota:         http.StatusTooManyRequests,
+	lease.CodeConflict:      http.StatusConflict,
+	lease.CodeEnded:         http.StatusGone,
+	lease.CodeUnavailable:   http.StatusServiceUnavailable,
+	lease.CodeNotReplicated: http.StatusServiceUnavailable,
+	lease.CodeInternal:      http.StatusInternalServerError,
 }
 
 // Status returns the HTTP status of a code.
 func Status(code lease.Code) int { return statuses[code] }
 
-// storeRetry is the Retry-After of store_unavailable: holders must get their keepalives through.
+// storeRetry is the Retry-After of store_unavailable and not_replicated: holders must get their keepalives through.
 const storeRetry = time.Second
 
 // Problem is an error as clients see it: RFC 9457 problem details, with extension members.
 type Problem struct {
 	Title  string       `json:"title" doc:"What the status means" example:"Too Many Requests"`
 	Status int          `json:"status" doc:"The HTTP status" example:"429"`
-	Code   lease.Code   `json:"code" doc:"Stable; decide by this" enum:"invalid,forbidden,not_found,no_match,none_free,quota_exceeded,conflict,lease_ended,store_unavailable,internal"`
+	Code   lease.Code   `json:"code" doc:"Stable; decide by this" enum:"invalid,forbidden,not_found,no_match,none_free,quota_exceeded,conflict,lease_ended,store_unavailable,not_replicated,internal"`
 	Detail string       `json:"detail" doc:"What is wrong, and what is allowed"`
 	Errors []FieldError `json:"errors,omitempty" doc:"Each field that is wrong"`
 
@@ -104,6 +105,9 @@ func (w *errorWriter) problem(ctx context.Context, err error) *Problem {
 	case lease.CodeUnavailable:
 		p.RetryAfterSeconds = seconds(storeRetry)
 		w.log.WarnContext(ctx, "store unavailable", "error", err)
+	case lease.CodeNotReplicated:
+		p.RetryAfterSeconds = seconds(storeRetry)
+		w.log.WarnContext(ctx, "too few replicas of Redis have the lease", "error", err)
 	case lease.CodeNoneFree:
 		p.RetryAfterSeconds = seconds(w.retryAfter)
 	case lease.CodeQuota:
@@ -134,10 +138,15 @@ func (w *errorWriter) write(c *gin.Context, p *Problem) {
 		c.Header(name, values[0])
 	}
 	c.Abort()
-	c.Header("Content-Type", p.ContentType(""))
-	c.Status(p.Status)
-	if err := strictJSON.Marshal(c.Writer, p); err != nil {
-		w.log.WarnContext(c.Request.Context(), "write problem", "error", err) // the client has gone
+	w.send(c, p.Status, p.ContentType(""), p)
+}
+
+// send writes an answer outside huma.
+func (w *errorWriter) send(c *gin.Context, status int, contentType string, body any) {
+	c.Header("Content-Type", contentType)
+	c.Status(status)
+	if err := strictJSON.Marshal(c.Writer, body); err != nil {
+		w.log.WarnContext(c.Request.Context(), "write answer", "error", err) // the client has gone
 	}
 }
 

@@ -89,8 +89,8 @@ func (w *line) await(ctx context.Context, id lease.ID, wait time.Duration, ask f
 		}
 		now, err := ask(true)
 		switch {
-		case errors.Is(err, lease.ErrUnavailable):
-			continue // the ticket lives on
+		case errors.Is(err, lease.ErrUnavailable), errors.Is(err, lease.ErrNotReplicated):
+			continue // the ticket lives on, and so does a lease that is to be confirmed yet
 		case err != nil || now.State != lease.StatePending:
 			return now, true, err
 		}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/automation-infra/automation-infra/store/storetest"
 )
 
 // patience is how long anything may take that happens by itself; a machine under load is slow.
@@ -166,17 +167,6 @@ func (l *lines) String() string {
 	return strings.Join(all, "\n") + "\n"
 }
 
-// freeAddr is an address that nobody listens on. Another process may take it; then the program says so and the test fails.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 // get asks for a URL until it answers with this status, and returns the body.
 func get(t *testing.T, url string, status int) string {
 	t.Helper()
@@ -262,7 +252,7 @@ func writeFile(t *testing.T, path, text string) {
 // standalone starts the standalone program, and returns the base URL of its allocator.
 func standalone(t *testing.T, env ...string) (*program, string) {
 	t.Helper()
-	addr, keepalive := freeAddr(t), freeAddr(t)
+	addr, keepalive := storetest.FreeAddr(t), storetest.FreeAddr(t)
 	p := start(t, "standalone", append([]string{
 		"ALLOCATOR_ADDR=" + addr, "KEEPALIVE_ADDR=" + keepalive, "KEEPALIVE_URL=http://" + keepalive, "EMBEDDED_REDIS_ADDR=127.0.0.1:0",
 	}, env...)...)
@@ -285,6 +275,21 @@ func TestStandaloneStartsAndStops(t *testing.T) {
 		if !strings.Contains(p.stderr.String(), say) {
 			t.Errorf("did not say %q: %s", say, &p.stderr)
 		}
+	}
+}
+
+func TestProfilesAreServed(t *testing.T) {
+	t.Parallel()
+	addr := storetest.FreeAddr(t)
+	p, _ := standalone(t, "PPROF_ADDR="+addr)
+	for path, status := range map[string]int{"goroutine": http.StatusOK, "profile?seconds=1": http.StatusOK, "cmdline": http.StatusNotFound} {
+		if body := get(t, "http://"+addr+"/debug/pprof/"+path, status); body == "" {
+			t.Errorf("%s is empty", path)
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }
 

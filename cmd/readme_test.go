@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/automation-infra/automation-infra/config"
+	"github.com/automation-infra/automation-infra/store/storetest"
 )
 
 // TestReadme runs the console sessions of the README, and compares what they print.
@@ -61,7 +62,7 @@ func consoleSteps(t *testing.T, path string) []step {
 // for 3 s instead of 20.
 func play(t *testing.T, steps []step) []string {
 	t.Helper()
-	redis := freeAddr(t)
+	redis := storetest.FreeAddr(t)
 	_, port, _ := net.SplitHostPort(redis)
 	p, base := standalone(t, "EMBEDDED_REDIS_ADDR="+redis, "RETRY_AFTER=3s")
 	ports := strings.NewReplacer("localhost:8080", strings.TrimPrefix(base, "http://"), "-p 6399", "-p "+port)

@@ -22,7 +22,7 @@ func realRedis(t *testing.T, args ...string) *storetest.Redis {
 // services starts an allocator with the example inventory and a keepalive service, and returns their base URLs.
 func services(t *testing.T, redisAddr string) (a *program, allocator, keepalive string) {
 	t.Helper()
-	allocator, keepalive = freeAddr(t), freeAddr(t)
+	allocator, keepalive = storetest.FreeAddr(t), storetest.FreeAddr(t)
 	a = start(t, "allocator", "ALLOCATOR_ADDR="+allocator, "INVENTORY=../config/inventory.example.yaml",
 		"KEEPALIVE_URL=http://"+keepalive, "REDIS_ADDRS="+redisAddr)
 	start(t, "keepalive", "KEEPALIVE_ADDR="+keepalive, "REDIS_ADDRS="+redisAddr)
@@ -67,7 +67,7 @@ func TestRedisThatWouldDropLeases(t *testing.T) {
 
 func TestServicesWaitForRedis(t *testing.T) {
 	t.Parallel()
-	a, allocator, keepalive := services(t, freeAddr(t))
+	a, allocator, keepalive := services(t, storetest.FreeAddr(t))
 	a.said("not ready")
 	for _, base := range []string{allocator, keepalive} {
 		get(t, base+"/livez", http.StatusOK)

@@ -64,6 +64,7 @@ type Leasing struct {
 // Process is what every service has.
 type Process struct {
 	Log           Log
+	PprofAddr     string        `envconfig:"PPROF_ADDR" desc:"where profiles are served under /debug/pprof/, for developers; empty for nowhere" allowed:"an address to listen on, such as 127.0.0.1:6060"`
 	ShutdownGrace time.Duration `envconfig:"SHUTDOWN_GRACE" default:"10s" desc:"how long requests may take to finish when the service stops" allowed:"a duration from 0s to 5m, such as 10s"`
 }
 
@@ -83,6 +84,7 @@ type Redis struct {
 	MasterName   string        `envconfig:"REDIS_MASTER_NAME" desc:"the master to ask the Sentinels for; empty without Sentinel" allowed:"text"`
 	DB           int           `envconfig:"REDIS_DB" default:"0" desc:"number of the Redis database" allowed:"an integer from 0"`
 	TLS          bool          `envconfig:"REDIS_TLS" default:"false" desc:"whether to speak TLS with Redis" allowed:"true or false"`
+	Confirm      int           `envconfig:"REDIS_CONFIRM_REPLICAS" default:"0" desc:"how many replicas of Redis must have a lease, or its extension, before a holder is told of it" allowed:"an integer from 0; at most the replicas that there are"`
 	Timeout      time.Duration `envconfig:"REDIS_TIMEOUT" default:"800ms" desc:"how long one call to Redis may take" allowed:"a duration from 10ms to 10s, such as 800ms"`
 }
 
@@ -137,6 +139,7 @@ func (p *Process) check(e *environment) {
 	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 	e.require("LOG_LEVEL", slices.Contains(levels, p.Log.Level))
 	e.require("LOG_FORMAT", p.Log.Format == "json" || p.Log.Format == "text")
+	e.require("PPROF_ADDR", p.PprofAddr == "" || isListenAddress(p.PprofAddr))
 	e.require("SHUTDOWN_GRACE", within(p.ShutdownGrace, 0, 5*time.Minute))
 }
 
@@ -146,6 +149,7 @@ func (r *Redis) check(e *environment) {
 	}
 	e.require("REDIS_ADDRS", len(r.Addrs) > 0 && !slices.ContainsFunc(r.Addrs, func(a string) bool { return !isServerAddress(a) }))
 	e.require("REDIS_DB", r.DB >= 0)
+	e.require("REDIS_CONFIRM_REPLICAS", r.Confirm >= 0)
 	e.require("REDIS_TIMEOUT", within(r.Timeout, 10*time.Millisecond, 10*time.Second))
 	if r.PasswordFile == "" {
 		return

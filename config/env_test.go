@@ -86,7 +86,7 @@ func TestTheEnvironmentIsRead(t *testing.T) {
 		"ALLOCATOR_ADDR": "127.0.0.1:0", "INVENTORY": "/etc/lab.yaml", "KEEPALIVE_URL": "https://lab.example.com/keepalive//",
 		"RETRY_AFTER": "1m", "LEASE_GRACE": "0s", "SHUTDOWN_GRACE": "1m30s", "LOG_LEVEL": "WARN", "LOG_FORMAT": "text",
 		"REDIS_ADDRS": "redis-1:6379, [::1]:6380", "REDIS_USERNAME": "lab", "REDIS_PASSWORD_FILE": secret,
-		"REDIS_MASTER_NAME": "main", "REDIS_DB": "3", "REDIS_TLS": "true", "REDIS_TIMEOUT": "10ms",
+		"REDIS_MASTER_NAME": "main", "REDIS_DB": "3", "REDIS_TLS": "true", "REDIS_CONFIRM_REPLICAS": "1", "REDIS_TIMEOUT": "10ms",
 	})
 	got, err := config.LoadAllocator()
 	if err != nil {
@@ -102,7 +102,7 @@ func TestTheEnvironmentIsRead(t *testing.T) {
 		Process:           config.Process{Log: config.Log{Level: slog.LevelWarn, Format: "text"}, ShutdownGrace: 90 * time.Second},
 		Redis: config.Redis{
 			Addrs: []string{"redis-1:6379", "[::1]:6380"}, Username: "lab", Password: got.Redis.Password, PasswordFile: secret,
-			MasterName: "main", DB: 3, TLS: true, Timeout: 10 * time.Millisecond,
+			MasterName: "main", DB: 3, TLS: true, Confirm: 1, Timeout: 10 * time.Millisecond,
 		},
 	})
 }
@@ -144,6 +144,8 @@ func TestMistakesOfTheEnvironment(t *testing.T) {
 		{"REDIS_DB", "-1", `REDIS_DB="-1": an integer from 0`},
 		{"REDIS_DB", "one", `REDIS_DB="one": an integer`},
 		{"REDIS_TLS", "maybe", `REDIS_TLS="maybe": true or false`},
+		{"PPROF_ADDR", "6060", `PPROF_ADDR="6060": an address to listen on, such as 127.0.0.1:6060`},
+		{"REDIS_CONFIRM_REPLICAS", "-1", `REDIS_CONFIRM_REPLICAS="-1": an integer from 0; at most the replicas that there are`},
 		{"REDIS_TIMEOUT", "9ms", `REDIS_TIMEOUT="9ms": a duration from 10ms to 10s, such as 800ms`},
 		{"REDIS_TIMEOUT", "11s", `REDIS_TIMEOUT="11s"` + duration},
 		{"REDIS_PASSWORD_FILE", none, fmt.Sprintf("REDIS_PASSWORD_FILE=%q: open %s: ", none, none)},

@@ -1,9 +1,10 @@
 // Command keepalive runs the keepalive service, which extends leases over HTTP. Its configuration is in the environment; the
-// README lists it.
+// README lists it. With the argument healthcheck it says whether the one that runs is ready.
 package main
 
 import (
 	"context"
+	"os"
 
 	"github.com/automation-infra/automation-infra/cmd/internal/service"
 	"github.com/automation-infra/automation-infra/config"
@@ -11,7 +12,7 @@ import (
 
 var version = "dev" // set by the linker
 
-func main() { service.Main("keepalive", run) }
+func main() { service.Main("keepalive", service.Command(os.Args[1:], run, healthcheck)) }
 
 func run(ctx context.Context) error {
 	c, err := config.LoadKeepalive()
@@ -24,4 +25,12 @@ func run(ctx context.Context) error {
 	}
 	defer common.Close()
 	return service.Keepalive(ctx, common)
+}
+
+func healthcheck(ctx context.Context) error {
+	c, err := config.LoadKeepalive()
+	if err != nil {
+		return err
+	}
+	return service.Healthcheck(ctx, c.KeepaliveAddr)
 }

@@ -25,11 +25,11 @@ func run(ctx context.Context) error {
 		return err
 	}
 	embedded := miniredis.NewMiniRedis()
-	embedded.ClockTTL(true)
 	if err := embedded.StartAddr(c.EmbeddedRedisAddr); err != nil {
 		return fmt.Errorf("embedded Redis: %w", err)
 	}
 	defer embedded.Close()
+	go expire(ctx, embedded)
 	redis := config.Redis{Addrs: []string{embedded.Addr()}}
 	allocator, err := service.Open(ctx, version, c.AllocatorAddr, redis, c.Process)
 	if err != nil {
@@ -41,6 +41,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer keepalive.Close()
+	keepalive.PprofAddr = "" // it is one process
 	allocator.Log, keepalive.Log = allocator.Log.With("service", "allocator"), keepalive.Log.With("service", "keepalive")
 	fmt.Fprint(os.Stderr, banner(allocator.Listener.Addr(), keepalive.Listener.Addr(), embedded.Addr()))
 	g, ctx := errgroup.WithContext(ctx)

@@ -42,7 +42,7 @@ func Connect(c config.Redis, log *slog.Logger) redis.UniversalClient {
 	redis.SetLogger(redisLogger{log})
 	o := &redis.UniversalOptions{
 		Addrs: c.Addrs, MasterName: c.MasterName, DB: c.DB, Username: c.Username, Password: string(c.Password),
-		// The store's context alone says how long a call may take.
+		// The store's contexts alone say how long a call may take.
 		ContextTimeoutEnabled: true, ReadTimeout: -1, WriteTimeout: -1, DialTimeout: c.Timeout, DialerRetries: 1,
 		MaxRetries: -1, // a script may have run though its reply was lost
 	}

@@ -27,6 +27,8 @@ type Common struct {
 	Listener      net.Listener
 	Redis         redis.UniversalClient
 	RedisTimeout  time.Duration // of one call; 0 for the store's default
+	RedisConfirm  int           // how many replicas are to confirm leases
+	PprofAddr     string        // where profiles are served; "" for nowhere
 	ShutdownGrace time.Duration // how long running requests may take to finish at the end
 	Log           *slog.Logger
 }
@@ -40,7 +42,7 @@ func Open(ctx context.Context, version, addr string, r config.Redis, p config.Pr
 	}
 	log := NewLogger(p.Log, os.Stdout)
 	return Common{
-		Version: version, Listener: l, Redis: Connect(r, log), RedisTimeout: r.Timeout, ShutdownGrace: p.ShutdownGrace, Log: log,
+		Version: version, Listener: l, Redis: Connect(r, log), RedisTimeout: r.Timeout, RedisConfirm: r.Confirm, PprofAddr: p.PprofAddr, ShutdownGrace: p.ShutdownGrace, Log: log,
 	}, nil
 }
 
@@ -62,7 +64,7 @@ func Allocator(ctx context.Context, p AllocatorParams) error {
 	if err != nil {
 		return err
 	}
-	s := store.New(p.Redis, store.Options{Timeout: p.RedisTimeout, Grace: p.LeaseGrace, Registerer: registry})
+	s := store.New(p.Redis, store.Options{Timeout: p.RedisTimeout, Grace: p.LeaseGrace, Confirm: p.RedisConfirm, Registerer: registry})
 	registry.MustRegister(s.Collector(inv.current))
 	reaper := s.NewReaper(inv.current, p.Log)
 	handler := api.NewAllocator(api.AllocatorOptions{
@@ -94,7 +96,7 @@ func Allocator(ctx context.Context, p AllocatorParams) error {
 // Keepalive runs the keepalive service until the context ends.
 func Keepalive(ctx context.Context, p Common) error {
 	registry, health := newRegistry(), api.NewHealth()
-	s := store.New(p.Redis, store.Options{Timeout: p.RedisTimeout, Registerer: registry})
+	s := store.New(p.Redis, store.Options{Timeout: p.RedisTimeout, Confirm: p.RedisConfirm, Registerer: registry})
 	handler := api.NewKeepalive(api.KeepaliveOptions{
 		Options: api.Options{Version: p.Version, Log: p.Log, Registry: registry, Health: health},
 		Store:   s,
@@ -120,7 +122,13 @@ func Keepalive(ctx context.Context, p Common) error {
 }
 
 func (p Common) serve(ctx context.Context, h http.Handler, health *api.Health) error {
-	return api.Serve(ctx, p.Listener, h, health, p.ShutdownGrace, p.Log)
+	if p.PprofAddr == "" {
+		return api.Serve(ctx, p.Listener, h, health, p.ShutdownGrace, p.Log)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return api.Serve(ctx, p.Listener, h, health, p.ShutdownGrace, p.Log) })
+	g.Go(func() error { return serveProfiles(ctx, p.PprofAddr, p.Log) })
+	return g.Wait()
 }
 
 func newRegistry() *prometheus.Registry {

@@ -59,6 +59,7 @@ type acquisition struct {
 	id       string
 	doubt    bool   // whether there may be a lease or a place in line of this token
 	failures int    // in a row
+	outages  int    // of these, without an answer
 	told     *Queue // what OnQueue was told last
 }
 
@@ -132,6 +133,10 @@ func (a *acquisition) ask(ctx context.Context, wait time.Duration) (*Lease, erro
 	before := a.doubt
 	a.doubt = true
 	sent, err := a.c.once(ctx, to)
+	if !temporary(err) {
+		a.c.recovered(a.outages)
+		a.outages = 0
+	}
 	switch {
 	case settled(err):
 		a.doubt = before && !errors.Is(err, lease.ErrEnded)
@@ -179,6 +184,9 @@ func (a *acquisition) pause(ctx context.Context, why error) error {
 		return fmt.Errorf("allocate: %w; before that: %v", end, why) //nolint:errorlint // it is the context that ended the call
 	}
 	a.failures++
+	if temporary(why) {
+		a.outages++
+	}
 	return nil
 }
 

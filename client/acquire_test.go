@@ -97,7 +97,7 @@ func TestRefusedAtOnce(t *testing.T) {
 			want    error
 			field   string
 		}{
-			"no such device": {wanting("rpi9"), lease.ErrNoMatch, "devices[0].name"},
+			"no such device": {wanting("rpi9"), lease.ErrNoMatch, "name"},
 			"priority":       {client.Request{Priority: new(10)}, lease.ErrInvalid, "priority"},
 			"part of second": {client.Request{TTL: 1500 * time.Millisecond}, lease.ErrInvalid, "ttl_seconds"},
 			"part of a hold": {client.Request{MaxHold: time.Millisecond}, lease.ErrInvalid, "max_hold_seconds"},
@@ -154,7 +154,7 @@ func TestWaitedLeaseIsFresh(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := (<-later).want(t)
-		held, stop := l.Hold(t.Context(), got)
+		held, stop := l.hold(t.Context(), got)
 		pass(time.Minute)
 		if held.Err() != nil {
 			t.Errorf("lost: %v", context.Cause(held))
@@ -167,7 +167,7 @@ func TestWaitedLeaseIsFresh(t *testing.T) {
 
 func TestWaitedInVain(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
-		held, stop := l.Hold(t.Context(), l.acquire(wanting("nuc-01")))
+		held, stop := l.hold(t.Context(), l.acquire(wanting("nuc-01")))
 		start := time.Now()
 		_, err := l.Acquire(t.Context(), wanting("nuc-01"), client.Waiting{For: 100 * time.Second})
 		var e *lease.Error

@@ -47,6 +47,7 @@ func (c *Client) do(ctx context.Context, to call) (sent time.Time, err error) {
 	}
 	for n := 0; ; n++ {
 		if sent, err = c.once(ctx, to); !temporary(err) {
+			c.recovered(n)
 			return sent, err
 		}
 		pause := backoff(n, RetryAfter(err))
@@ -142,6 +143,13 @@ func (c *Client) pause(ctx context.Context, d time.Duration, why error) error {
 		return over(ctx)
 	}
 	return nil
+}
+
+// recovered tells that there is an answer after so many failures.
+func (c *Client) recovered(failures int) {
+	if failures > 0 && c.o.OnRecover != nil {
+		c.o.OnRecover()
+	}
 }
 
 // sleep waits; false when the context was over before.

@@ -38,6 +38,9 @@ type Options struct {
 	// OnRetry is told why a call has to be made again, and in how long that will be; nil for nobody. It is called by
 	// whoever made the call, and by the goroutines of Hold.
 	OnRetry func(err error, in time.Duration)
+
+	// OnRecover is told, by the same, when what OnRetry was told of is answered; nil for nobody.
+	OnRecover func()
 }
 
 // Client talks with the services of one lab. It is safe for concurrent use.

@@ -72,16 +72,16 @@ func ExampleClient_Hold() {
 	defer stop()
 	c, _ := client.New(lab, client.Options{})
 	l, _ := c.Acquire(context.Background(), client.Request{}, client.Waiting{})
-	held, release := c.Hold(context.Background(), l)
+	holding := c.Hold(context.Background(), l)
+	defer func() { _ = holding.Release() }()
 
 	go func() { _ = c.Release(context.Background(), l) }() // somebody takes it away
 	select {
-	case <-held.Done():
-		fmt.Println("lost:", errors.Is(context.Cause(held), lease.ErrEnded))
+	case <-holding.Context().Done():
+		fmt.Println("lost:", errors.Is(context.Cause(holding.Context()), lease.ErrEnded))
 	case <-time.After(time.Minute):
 		fmt.Println("held")
 	}
-	_ = release()
 	// Output:
 	// lost: true
 }

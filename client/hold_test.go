@@ -72,7 +72,7 @@ func TestHoldKeepsAlive(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		k := l.keepalives(nil)
 		got := l.acquire(wanting("nuc-01"))
-		held, stop := l.Hold(t.Context(), got)
+		held, stop := l.hold(t.Context(), got)
 		pass(20 * time.Minute)
 		if held.Err() != nil {
 			t.Fatalf("lost: %v", context.Cause(held))
@@ -104,12 +104,58 @@ func TestHoldKeepsAlive(t *testing.T) {
 	})
 }
 
+// Who holds a lease can see the end of it coming.
+func TestLapse(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		k := l.keepalives(nil)
+		start := time.Now()
+		h := l.Hold(t.Context(), l.acquire(client.Request{MaxHold: 3 * time.Minute}))
+		want := func(after time.Duration, wantFinal bool) {
+			t.Helper()
+			at, final := h.Lapse()
+			if less := after - at.Sub(start); less < 0 || less >= time.Second || final != wantFinal { // the service tells whole seconds
+				t.Errorf("it lapses after %s, final: %t; want %s, %t", at.Sub(start), final, after, wantFinal)
+			}
+		}
+		want(ttl, false)
+		pass(30 * time.Second)
+		_, kept := k.sent()
+		want(kept+ttl, false)
+		pass(2 * time.Minute)
+		want(3*time.Minute, true)
+		if err := h.Release(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A lease that is held no longer, but not released, lives for another TTL.
+func TestStop(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		k := l.keepalives(nil)
+		got := l.acquire(client.Request{})
+		h := l.Hold(t.Context(), got)
+		pass(5 * time.Minute)
+		if err := h.Stop(); err != nil || !errors.Is(context.Cause(h.Context()), context.Canceled) {
+			t.Errorf("%v, %v", err, context.Cause(h.Context()))
+		}
+		before, _ := k.sent()
+		pass(30 * time.Second)
+		if after, _ := k.sent(); len(after) != len(before) || len(l.ids(lease.StateActive)) != 1 {
+			t.Errorf("%d keepalives after stop, %d leases", len(after)-len(before), len(l.ids(lease.StateActive)))
+		}
+		if err := l.Release(t.Context(), got); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The end of the caller's context is the end of the work; the device stays the holder's until it is left in good order.
 func TestHoldOutlivesItsContext(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		got := l.acquire(wanting("nuc-01"))
-		held, stop := l.Hold(ctx, got)
+		held, stop := l.hold(ctx, got)
 		cancel(errEnough)
 		if <-held.Done(); !errors.Is(context.Cause(held), errEnough) {
 			t.Errorf("%v", context.Cause(held))
@@ -152,7 +198,7 @@ func testLapse(t *testing.T, l *lab, outage fault) {
 	k := l.keepalives(nil)
 	got := l.acquire(wanting("nuc-01"))
 	next := l.later(t.Context(), wanting("nuc-01"), waiting)
-	held, stop := l.Hold(t.Context(), got)
+	held, stop := l.hold(t.Context(), got)
 	pass(5 * time.Minute)
 	before, last := k.sent()
 	lapse := k.begin.Add(last + ttl)
@@ -186,7 +232,7 @@ func testLapse(t *testing.T, l *lab, outage fault) {
 
 func testBackInTime(t *testing.T, l *lab, outage fault) {
 	k := l.keepalives(nil)
-	held, stop := l.Hold(t.Context(), l.acquire(wanting("nuc-01")))
+	held, stop := l.hold(t.Context(), l.acquire(wanting("nuc-01")))
 	for range 3 {
 		pass(5 * time.Minute)
 		k.change(outage)
@@ -208,7 +254,7 @@ func TestHungTransport(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		mend := make(chan struct{})
 		k := l.keepalives(nil)
-		held, stop := l.Hold(t.Context(), l.acquire(wanting("nuc-01")))
+		held, stop := l.hold(t.Context(), l.acquire(wanting("nuc-01")))
 		k.change(func(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
 			<-mend
 			return nil, errCut
@@ -236,7 +282,7 @@ func TestHungKeepaliveOfAShortLease(t *testing.T) {
 			}
 			return send()
 		})
-		held, stop := l.Hold(t.Context(), l.acquire(client.Request{TTL: lease.MinTTL}))
+		held, stop := l.hold(t.Context(), l.acquire(client.Request{TTL: lease.MinTTL}))
 		pass(time.Minute)
 		if held.Err() != nil {
 			t.Errorf("lost: %v", context.Cause(held))
@@ -257,7 +303,7 @@ func TestSlowNetwork(t *testing.T) {
 			return reply, err
 		}
 		k := l.keepalives(slow)
-		held, stop := l.Hold(t.Context(), l.acquire(wanting("nuc-01")))
+		held, stop := l.hold(t.Context(), l.acquire(wanting("nuc-01")))
 		pass(10 * time.Minute)
 		if held.Err() != nil {
 			t.Fatalf("lost: %v", context.Cause(held))
@@ -288,7 +334,7 @@ func TestLostByWordOfTheService(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inLab(t, func(t *testing.T, l *lab) {
 				got := l.acquire(wanting("nuc-01"))
-				held, stop := l.Hold(t.Context(), got)
+				held, stop := l.hold(t.Context(), got)
 				pass(time.Minute)
 				start := time.Now()
 				c.lose(l, got)
@@ -312,7 +358,7 @@ func TestHoldEndsAtTheDeadline(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		got := l.acquire(client.Request{TTL: 10 * time.Second, MaxHold: 95 * time.Second})
 		granted := time.Now()
-		held, stop := l.Hold(t.Context(), got)
+		held, stop := l.hold(t.Context(), got)
 		<-held.Done()
 		if after := time.Since(granted); after > 95*time.Second || after < 94*time.Second {
 			t.Errorf("over after %s", after)
@@ -337,7 +383,7 @@ func TestHoldOfWhatIsNotHeld(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		held, stop := l.Hold(t.Context(), again) // 10 s before its end
+		held, stop := l.hold(t.Context(), again) // 10 s before its end
 		pass(time.Minute)
 		if held.Err() != nil {
 			t.Errorf("lost: %v", context.Cause(held))
@@ -352,7 +398,7 @@ func TestHoldOfWhatIsNotHeld(t *testing.T) {
 		}
 		decoded.Token = again.Token
 		for name, unfit := range map[string]*client.Lease{"looked at": looked, "decoded": &decoded, "made up": {}} {
-			held, stop := l.Hold(t.Context(), unfit)
+			held, stop := l.hold(t.Context(), unfit)
 			if held.Err() == nil || !errors.Is(context.Cause(held), lease.ErrConflict) || !errors.Is(stop(), lease.ErrConflict) {
 				t.Errorf("%s: %v", name, context.Cause(held))
 			}
@@ -364,7 +410,7 @@ func TestHoldOfWhatIsNotHeld(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if held, _ := l.Hold(t.Context(), ended); !errors.Is(context.Cause(held), lease.ErrEnded) {
+		if held, _ := l.hold(t.Context(), ended); !errors.Is(context.Cause(held), lease.ErrEnded) {
 			t.Errorf("ended: %v", context.Cause(held))
 		}
 	})
@@ -372,7 +418,7 @@ func TestHoldOfWhatIsNotHeld(t *testing.T) {
 
 func TestStopInAnOutage(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
-		held, stop := l.Hold(t.Context(), l.acquire(wanting("nuc-01")))
+		held, stop := l.hold(t.Context(), l.acquire(wanting("nuc-01")))
 		l.wire.fail(away)
 		start := time.Now()
 		if err := stop(); !errors.Is(err, lease.ErrUnavailable) || held.Err() == nil {

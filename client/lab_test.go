@@ -45,6 +45,7 @@ type lab struct {
 
 	inventory atomic.Pointer[lease.Inventory]
 	retry     func(error, time.Duration) // is told of retries
+	recover   func()                     // is told of answers after them
 }
 
 // inLab runs a test in a fresh lab, of two boards and a server unless it has other devices.
@@ -110,6 +111,11 @@ func (l *lab) client(o client.Options) *client.Client {
 			l.retry(err, in)
 		}
 	}
+	o.OnRecover = func() {
+		if l.recover != nil {
+			l.recover()
+		}
+	}
 	c, err := client.New("http://allocator.test/", o)
 	if err != nil {
 		l.t.Fatal(err)
@@ -129,6 +135,12 @@ func (l *lab) acquire(r client.Request) *client.Lease {
 		l.t.Fatal(err)
 	}
 	return got
+}
+
+// hold keeps a lease alive until stop, which releases it.
+func (l *lab) hold(ctx context.Context, got *client.Lease) (held context.Context, stop func() error) {
+	h := l.Hold(ctx, got)
+	return h.Context(), h.Release
 }
 
 // ids are those of the leases in a state, as the store has them.

@@ -50,6 +50,48 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 	}
 }
 
+// Whoever is told of an outage is told of its end, once, whatever it was that asked.
+func TestRecovery(t *testing.T) {
+	for name, call := range map[string]func(l *lab) error{
+		"acquire": func(l *lab) error { l.acquire(client.Request{}); return nil },
+		"refused": func(l *lab) error {
+			if _, err := l.Acquire(l.t.Context(), wanting("rpi9"), client.Waiting{}); !errors.Is(err, lease.ErrNoMatch) {
+				return err
+			}
+			return nil
+		},
+		"read": func(l *lab) error { _, err := l.Device(l.t.Context(), "nuc-01"); return err },
+		"hold": func(l *lab) error {
+			l.wire.fail(nil)
+			h := l.Hold(l.t.Context(), l.acquire(client.Request{}))
+			l.wire.fail(away)
+			pass(time.Minute / 2)
+			l.wire.fail(nil)
+			pass(time.Minute / 2)
+			return h.Release()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, func(t *testing.T, l *lab) {
+				var retries, recoveries int
+				l.retry = func(error, time.Duration) {
+					if retries++; retries == 3 {
+						l.wire.fail(nil)
+					}
+				}
+				l.recover = func() { recoveries++ }
+				l.wire.fail(away)
+				if err := call(l); err != nil {
+					t.Error(err)
+				}
+				if retries < 3 || recoveries != 1 {
+					t.Errorf("told of %d retries and %d recoveries", retries, recoveries)
+				}
+			})
+		})
+	}
+}
+
 // Calls without a time of their own give up on a service that does not answer, and say what it was.
 func TestRetryFor(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {

@@ -32,6 +32,8 @@ const Forever = time.Duration(math.MaxInt64)
 // requestBody is a Request in the API's JSON.
 type requestBody struct {
 	Pool           string         `json:"pool,omitempty"`
+	Selector       string         `json:"selector,omitempty"`
+	Name           string         `json:"name,omitempty"`
 	Devices        []lease.Demand `json:"devices,omitempty"`
 	Priority       *int           `json:"priority,omitempty"`
 	TTLSeconds     int64          `json:"ttl_seconds,omitempty"`
@@ -49,8 +51,12 @@ func (r Request) body() (*requestBody, error) {
 	case r.MaxHold%time.Second != 0:
 		return nil, lease.Invalid("max_hold_seconds", "the longest hold is whole seconds, not %s", r.MaxHold)
 	}
-	return &requestBody{
+	b := &requestBody{
 		Pool: r.Pool, Devices: r.Demands, Priority: r.Priority, TTLSeconds: seconds(r.TTL), MaxHoldSeconds: seconds(r.MaxHold),
 		Holder: r.Holder, Purpose: r.Purpose, Link: r.Link,
-	}, nil
+	}
+	if len(r.Demands) == 1 && r.Demands[0] == (lease.Demand{Selector: r.Demands[0].Selector, Name: r.Demands[0].Name}) { // errors name these as people do
+		b.Devices, b.Selector, b.Name = nil, r.Demands[0].Selector, r.Demands[0].Name
+	}
+	return b, nil
 }

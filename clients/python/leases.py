@@ -108,6 +108,7 @@ class Unreachable(Unavailable):
 _KINDS: dict[str, type[LeaseError]] = {
     "none_free": NoneFree, "quota_exceeded": QuotaExceeded, "no_match": NoMatch, "invalid": Invalid, "forbidden": Forbidden,
     "not_found": NotFound, "lease_ended": LeaseEnded, "store_unavailable": Unavailable,
+    "not_replicated": Unavailable,
 }
 _OVER = {403, 404, 410}  # statuses that say of a lease that it is not ours
 

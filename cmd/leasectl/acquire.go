@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,25 +20,28 @@ Its token is kept in $XDG_STATE_HOME/leasectl (~/.local/state/leasectl), for rel
 The lease ends after its TTL unless it is kept alive.
 
 ` + exitCodes,
-		Example: "  eval \"$(leasectl acquire --shell -l model=rpi4)\"\n  leasectl keepalive --every 20s &\n  ssh $LEASE_USER@$LEASE_HOST\n  leasectl release",
+		Example: "  eval \"$(leasectl acquire --shell -l model=rpi4)\"\n  leasectl keepalive --loop &\n  ssh $LEASE_USER@$LEASE_HOST\n  leasectl release",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.runAcquire(cmd.Context(), flags, shell)
 		},
 	}
-	flags.add(cmd)
+	flags.add(cmd, a.defaults)
 	cmd.Flags().BoolVar(&shell, "shell", false, "print lines for eval in a POSIX shell")
 	return cmd
 }
 
 func (a *app) runAcquire(ctx context.Context, flags requestFlags, shell bool) error {
+	if flags.explain {
+		return a.explain(ctx, flags)
+	}
 	k, err := openKeeper()
 	if err != nil {
 		return err
 	}
 	signals := listen()
 	defer signals.stop()
-	c, l, err := a.acquire(ctx, flags, signals, newStatus(a), nil)
+	c, l, err := a.acquire(ctx, flags, signals, newStatus(a))
 	if err != nil {
 		return err
 	}
@@ -51,7 +53,7 @@ func (a *app) runAcquire(ctx context.Context, flags requestFlags, shell bool) er
 		k.remove(l.ID)
 		return err
 	}
-	a.say("lease %s ends in %s unless kept alive: leasectl keepalive %s --every %s", l.ID, l.Remaining, l.ID, l.KeepaliveInterval)
+	a.say("lease %s ends in %s unless kept alive: leasectl keepalive --loop %s", l.ID, l.Remaining, l.ID)
 	return nil
 }
 
@@ -77,48 +79,4 @@ func (a *app) printLease(l *client.Lease, shell, exportToken bool) error {
 		return &failure{exitSoftware, err.Error()}
 	}
 	return a.print(b.String() + "\n")
-}
-
-func (a *app) releaseCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "release [id]",
-		Short: "Give a lease back that acquire got",
-		Long:  "release gives a lease back that acquire got. The id may be left out if there is only one.\n\n" + exitCodes,
-		Args:  cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runRelease(cmd, args)
-		},
-	}
-}
-
-func (a *app) runRelease(cmd *cobra.Command, args []string) error {
-	k, one, c, err := a.reopen(cmd, args)
-	if err != nil {
-		return err
-	}
-	err = c.Release(cmd.Context(), one)
-	if err == nil || isOver(err) {
-		k.remove(one.ID)
-	}
-	if err != nil {
-		return a.failed(err)
-	}
-	return nil
-}
-
-// reopen finds what acquire kept of a lease, and connects with its service.
-func (a *app) reopen(cmd *cobra.Command, args []string) (keeper, *client.Lease, *client.Client, error) {
-	k, err := openKeeper()
-	if err != nil {
-		return k, nil, nil, err
-	}
-	one, err := k.get(append(args, "")[0])
-	if err != nil {
-		return k, nil, nil, err
-	}
-	if !cmd.Flags().Changed("url") {
-		a.url = one.URL
-	}
-	c, err := a.client(nil, func(err error, _ time.Duration) { a.say("%s: %s, trying again", a.url, reason(err)) })
-	return k, one.lease(), c, err
 }

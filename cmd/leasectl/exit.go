@@ -37,10 +37,10 @@ const exitCodes = `Exit codes:
   70   the service has a defect, or this program has
   71   the system can't start the command
   73   the token of the lease can't be kept
-  75   no device in time
+  75   no device in time, or not what wait waits for
   76   the lease was lost, or is over
   77   refused: forbidden, or over quota
-  78   never satisfiable: no device matches, or the request is invalid
+  78   never satisfiable: no such device, or the request is invalid
   126  run: the command can't be run
   127  run: there is no such command
   128+n  ended by signal n: 130 Ctrl-C, 143 TERM
@@ -90,6 +90,8 @@ func (a *app) refused(e *lease.Error, err error) *failure {
 	switch e.Code {
 	case lease.CodeUnavailable:
 		return &failure{exitUnavailable, fmt.Sprintf("%s: %s; start the service there, or set LEASES_URL or --url", a.url, reason(e))}
+	case lease.CodeNotReplicated:
+		return &failure{exitUnavailable, e.Message + "; if that goes on, the replicas of Redis are down: tell whoever runs the lab"}
 	case lease.CodeNoneFree:
 		return &failure{exitNoDevice, e.Message + "; wait longer with --wait-timeout, or try again later"}
 	case lease.CodeQuota:
@@ -97,7 +99,7 @@ func (a *app) refused(e *lease.Error, err error) *failure {
 	case lease.CodeForbidden:
 		return &failure{exitRefused, e.Message + "; acquire another lease"}
 	case lease.CodeNoMatch:
-		return &failure{exitNever, fmt.Sprintf("%s; %s/v1/devices lists what there is", inField(e), a.url)}
+		return &failure{exitNever, inField(e) + "; --explain tells what each label matches, leasectl get devices what there is"}
 	case lease.CodeInvalid, lease.CodeConflict:
 		return &failure{exitNever, inField(e) + "; correct the request"}
 	case lease.CodeNotFound, lease.CodeEnded:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -13,24 +12,24 @@ import (
 )
 
 func (a *app) keepaliveCommand() *cobra.Command {
-	var every time.Duration
+	loop := false
 	cmd := &cobra.Command{
-		Use:   "keepalive [id]",
+		Use:   "keepalive [id|device]",
 		Short: "Keep a lease alive that acquire got, once or until it is over",
-		Long: `keepalive extends a lease that acquire got to its TTL from now, and prints when it ends then. With --every, it goes on until the
-lease is over, or a signal ends it. The id may be left out if there is only one.
+		Long: `keepalive extends a lease that acquire got to its TTL from now, and prints when it ends then. With --loop, it does so every third
+of the TTL, until the lease is over or a signal ends it; the lease lives on for its TTL then. The id may be left out if there is only one.
 
 ` + exitCodes,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runKeepalive(cmd, args, every)
+			return a.runKeepalive(cmd, args, loop)
 		},
 	}
-	cmd.Flags().DurationVar(&every, "every", 0, "go on, so often, or more often if the lease needs it")
+	cmd.Flags().BoolVar(&loop, "loop", false, "go on until the lease is over")
 	return cmd
 }
 
-func (a *app) runKeepalive(cmd *cobra.Command, args []string, every time.Duration) error {
+func (a *app) runKeepalive(cmd *cobra.Command, args []string, loop bool) error {
 	k, own, c, err := a.reopen(cmd, args)
 	if err != nil {
 		return err
@@ -39,7 +38,7 @@ func (a *app) runKeepalive(cmd *cobra.Command, args []string, every time.Duratio
 	defer signals.stop()
 	ctx, stop := signals.ending(cmd.Context())
 	defer stop()
-	err = a.keep(ctx, c, own, every)
+	err = a.keep(ctx, c, own, loop)
 	if isOver(err) {
 		k.remove(own.ID)
 	}
@@ -54,43 +53,23 @@ func (a *app) runKeepalive(cmd *cobra.Command, args []string, every time.Duratio
 }
 
 // keep keeps a lease alive, once or until it is over or the context is.
-func (a *app) keep(ctx context.Context, c *client.Client, own *client.Lease, every time.Duration) error {
+func (a *app) keep(ctx context.Context, c *client.Client, own *client.Lease, loop bool) error {
 	l, err := c.Get(ctx, own.ID, own.Token)
 	switch {
 	case err != nil:
 		return err
 	case l.Ended != nil:
 		return lease.EndedError(l.Ended.Reason, l.Ended.Time)
-	}
-	for lives := time.Now(); ; {
-		asked := time.Now()
-		switch err := c.Keepalive(ctx, l); {
-		case err == nil:
-			lives = asked.Add(l.Remaining)
-			if every <= 0 {
-				return a.print(l.Expire.UTC().Format(time.RFC3339) + "\n")
-			}
-		case every <= 0 || !errors.Is(err, lease.ErrUnavailable):
-			return err
-		case time.Now().After(lives):
-			return client.ErrLapsed
-		default:
-			a.say("%s, trying again", reason(err))
+	case loop:
+		h := c.Hold(ctx, l)
+		<-h.Context().Done()
+		if lost := h.Stop(); lost != nil {
+			return lost
 		}
-		if !pause(ctx, min(every, cmp.Or(l.KeepaliveInterval, every), max(time.Until(lives)/3, 100*time.Millisecond))) {
-			return context.Cause(ctx)
-		}
+		return context.Cause(ctx)
 	}
-}
-
-// pause waits; false when the context was over before.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
+	if err := c.Keepalive(ctx, l); err != nil {
+		return err
 	}
+	return a.print(l.Expire.UTC().Format(time.RFC3339) + "\n")
 }

@@ -13,11 +13,12 @@ import (
 	"github.com/automation-infra/automation-infra/lease"
 )
 
-// kept is what is remembered of a lease that acquire got, for release and keepalive.
+// kept is what is remembered of a lease that acquire or hold got, for release and keepalive.
 type kept struct {
-	ID    string `json:"id"`
-	Token string `json:"token"`
-	URL   string `json:"url"` // of the service
+	ID      string   `json:"id"`
+	Token   string   `json:"token"`
+	URL     string   `json:"url"` // of the service
+	Devices []string `json:"devices"`
 }
 
 // lease is as much of the lease as it takes to keep it alive and to release it.
@@ -30,15 +31,11 @@ type keeper struct{ dir string }
 
 // openKeeper makes the directory if it is not there: $XDG_STATE_HOME/leasectl (XDG Base Directory Specification).
 func openKeeper() (keeper, error) {
-	state := os.Getenv("XDG_STATE_HOME")
-	if !filepath.IsAbs(state) { // as the specification wants it
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return keeper{}, cantKeep(err)
-		}
-		state = filepath.Join(home, ".local", "state")
+	dir, err := userFile("XDG_STATE_HOME", ".local/state", "")
+	if err != nil {
+		return keeper{}, cantKeep(err)
 	}
-	k := keeper{filepath.Join(state, "leasectl")}
+	k := keeper{filepath.Clean(dir)}
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
 		return keeper{}, cantKeep(err)
 	}
@@ -54,7 +51,7 @@ const extension = ".json"
 func (k keeper) path(id string) string { return filepath.Join(k.dir, id+extension) }
 
 func (k keeper) put(l *client.Lease, url string) error {
-	text, err := json.Marshal(kept{ID: l.ID, Token: string(l.Token), URL: url})
+	text, err := json.Marshal(kept{ID: l.ID, Token: string(l.Token), URL: url, Devices: deviceNames(l)})
 	if err == nil {
 		err = os.WriteFile(k.path(l.ID), append(text, '\n'), 0o600)
 	}
@@ -67,18 +64,14 @@ func (k keeper) put(l *client.Lease, url string) error {
 // remove forgets a lease.
 func (k keeper) remove(id string) { _ = os.Remove(k.path(id)) } // of a lease that is over, it is of no use
 
-// get reads what was kept of a lease, or, without an id, of the only one there is.
+// isID reports whether a text is the id of a lease.
+func isID(text string) bool {
+	_, err := lease.ParseID(text)
+	return err == nil
+}
+
+// get reads what was kept of a lease.
 func (k keeper) get(id string) (*kept, error) {
-	if id == "" {
-		only, err := k.only()
-		if err != nil {
-			return nil, err
-		}
-		id = only
-	}
-	if _, err := lease.ParseID(id); err != nil {
-		return nil, &failure{exitUsage, fmt.Sprintf("%q is no id of a lease: %s", id, reason(err))}
-	}
 	text, err := os.ReadFile(k.path(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &failure{exitNoInput, fmt.Sprintf("no token of lease %s is in %s; only who acquired it can do that", id, k.dir)}
@@ -93,21 +86,23 @@ func (k keeper) get(id string) (*kept, error) {
 	return one, nil
 }
 
-// only is the id of the only lease.
-func (k keeper) only() (string, error) {
-	paths, err := filepath.Glob(filepath.Join(k.dir, "*"+extension))
+// all reads what was kept of each lease, by id.
+func (k keeper) all() ([]*kept, error) {
+	files, err := os.ReadDir(k.dir)
 	if err != nil {
-		return "", &failure{exitNoInput, err.Error()}
+		return nil, &failure{exitNoInput, err.Error()}
 	}
-	ids := make([]string, len(paths))
-	for i, path := range paths {
-		ids[i] = strings.TrimSuffix(filepath.Base(path), extension)
+	var all []*kept
+	for _, file := range files {
+		id, is := strings.CutSuffix(file.Name(), extension)
+		if !is || !isID(id) {
+			continue
+		}
+		one, err := k.get(id)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
 	}
-	switch len(ids) {
-	case 0:
-		return "", &failure{exitNoInput, "no lease is kept in " + k.dir + "; acquire one first"}
-	case 1:
-		return ids[0], nil
-	}
-	return "", &failure{exitUsage, "which lease? " + strings.Join(ids, ", ")}
+	return all, nil
 }

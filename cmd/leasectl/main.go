@@ -14,10 +14,10 @@
 //	70  the service has a defect, or this program has
 //	71  the system can't start the command
 //	73  the token of the lease can't be kept
-//	75  no device in time
+//	75  no device in time, or not what wait waits for
 //	76  the lease was lost, or is over
 //	77  refused: forbidden, or over quota
-//	78  never satisfiable: no device matches, or the request is invalid
+//	78  never satisfiable: no such device, or the request is invalid
 //
 // # What run promises
 //

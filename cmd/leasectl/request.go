@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"os/user"
 	"strconv"
 	"strings"
 	"time"
@@ -19,47 +17,32 @@ type requestFlags struct {
 	devices                     []string
 	pool, holder, purpose, link string
 	priority                    int
-	ttl, waitTimeout            time.Duration
-	exportToken                 bool
-	changed                     func(flag string) bool
+	ttl, maxHold, waitTimeout   time.Duration
+	exportToken, explain        bool
 }
 
-func (r *requestFlags) add(cmd *cobra.Command) {
+// add adds the flags to a command. s are their defaults.
+func (r *requestFlags) add(cmd *cobra.Command, s settings) {
 	f := cmd.Flags()
 	f.StringVarP(&r.selector, "selector", "l", "", "labels of the device, such as model=rpi4,arch!=arm")
 	f.StringVar(&r.name, "name", "", "this one device")
 	f.StringArrayVar(&r.devices, "device", nil, "one of several: as=selector, as=@name, or as:count=selector, such as board=model=rpi4; may be repeated")
-	f.StringVar(&r.pool, "pool", lease.DefaultPool, "pool of the devices")
-	f.IntVar(&r.priority, "priority", lease.DefaultPriority, "0 to 9, the highest first in line")
-	f.DurationVar(&r.ttl, "ttl", 0, "how long the lease lives without keepalive, in whole seconds (default the pool's)")
-	f.StringVar(&r.holder, "holder", whoAmI(), "who leases")
+	f.StringVar(&r.pool, "pool", s.Pool, "pool of the devices")
+	f.IntVar(&r.priority, "priority", s.Priority, "0 to 9, the highest first in line")
+	f.DurationVar(&r.ttl, "ttl", s.TTL, "how long the lease lives without keepalive, in whole seconds; 0 for the pool's")
+	f.StringVar(&r.holder, "holder", s.Holder, "who leases")
 	f.StringVar(&r.purpose, "purpose", "", "what for")
 	f.StringVar(&r.link, "link", "", "where to look, such as the URL of a job")
-	f.DurationVar(&r.waitTimeout, "wait-timeout", 10*time.Minute, "how long to wait for a device; 0 for not at all")
+	f.DurationVar(&r.waitTimeout, "wait-timeout", s.WaitTimeout, "how long to wait for a device; 0 for not at all")
+	f.BoolVar(&r.explain, "explain", false, "lease nothing, but tell which devices match, label by label, and who has them")
 	f.BoolVar(&r.exportToken, "export-token", false, "show the lease's token, too, as LEASE_TOKEN")
 	cmd.MarkFlagsMutuallyExclusive("selector", "device")
 	cmd.MarkFlagsMutuallyExclusive("name", "device")
-	r.changed = f.Changed
-}
-
-// whoAmI is the user and the host.
-func whoAmI() string {
-	name := os.Getenv("USER")
-	if u, err := user.Current(); name == "" && err == nil {
-		name = u.Username
-	}
-	if host, err := os.Hostname(); err == nil {
-		name += "@" + host
-	}
-	return name
 }
 
 // request is what the flags ask for.
 func (r *requestFlags) request() (client.Request, error) {
-	q := client.Request{Pool: r.pool, TTL: r.ttl, Holder: r.holder, Purpose: r.purpose, Link: r.link}
-	if r.changed("priority") {
-		q.Priority = &r.priority
-	}
+	q := client.Request{Pool: r.pool, TTL: r.ttl, MaxHold: r.maxHold, Holder: r.holder, Purpose: r.purpose, Link: r.link, Priority: &r.priority}
 	if len(r.devices) == 0 {
 		q.Demands = []lease.Demand{{Selector: r.selector, Name: r.name}}
 	}

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,12 +17,17 @@ type streams struct{ in, out, err *os.File }
 // app is one call of the program.
 type app struct {
 	streams
-	url string
+	defaults settings
+	url      string
 }
 
 // run runs the program, and returns its exit code.
 func run(ctx context.Context, args []string, std streams) int {
 	a := &app{streams: std}
+	var err error
+	if a.defaults, err = readSettings(); err != nil {
+		return a.report(err)
+	}
 	root := a.root()
 	root.SetArgs(args)
 	return a.report(root.ExecuteContext(ctx))
@@ -35,15 +37,16 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "leasectl",
 		Short:         "Lease test hardware, and run commands on it",
-		Long:          "leasectl leases test hardware, runs commands while it is leased, and gives it back.\n\n" + exitCodes,
+		Long:          "leasectl leases test hardware, runs commands while it is leased, and gives it back.\n\n" + aboutSettings + "\n\n" + exitCodes,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	root.PersistentFlags().StringVar(&a.url, "url", cmp.Or(os.Getenv("LEASES_URL"), client.DefaultURL), "URL of the lease service, or set LEASES_URL")
-	root.AddCommand(a.runCommand(), a.acquireCommand(), a.releaseCommand(), a.keepaliveCommand(), a.versionCommand())
+	root.PersistentFlags().StringVar(&a.url, "url", a.defaults.URL, "URL of the lease service, or set LEASES_URL")
+	root.AddCommand(a.runCommand(), a.acquireCommand(), a.holdCommand(), a.releaseCommand(), a.keepaliveCommand(), a.doctorCommand(), a.versionCommand())
+	root.AddCommand(a.getCommand(), a.describeCommand(), a.whoCommand(), a.queueCommand(), a.drainCommand(), a.undrainCommand(), a.waitCommand())
+	a.complete(root)
 	return root
 }
 
@@ -81,12 +84,8 @@ func (a *app) report(err error) int {
 	return f.code
 }
 
-// client connects with the service, over a transport of its own or the usual one.
-func (a *app) client(over http.RoundTripper, onRetry func(err error, in time.Duration)) (*client.Client, error) {
-	o := client.Options{OnRetry: onRetry}
-	if over != nil {
-		o.HTTP = &http.Client{Transport: over}
-	}
+// client connects with the service. o says who is told of outages.
+func (a *app) client(o client.Options) (*client.Client, error) {
 	c, err := client.New(a.url, o)
 	if err != nil {
 		return nil, &failure{exitUsage, err.Error() + "; set LEASES_URL or --url"}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -33,7 +32,7 @@ whichever is first. Ctrl-Z stops the lease's keepalives, too: continue before it
 ` + exitCodes,
 		Example: "  leasectl run -l model=rpi4 -- pytest tests/\n  leasectl run --device board=model=rpi4 --device server=@nuc-02 -- ./e2e.sh",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && !r.flags.explain {
 				return errors.New("which command? leasectl run [flags] -- command [argument…]")
 			}
 			return nil
@@ -41,8 +40,8 @@ whichever is first. Ctrl-Z stops the lease's keepalives, too: continue before it
 		RunE: func(cmd *cobra.Command, args []string) error { return r.run(cmd.Context(), args) },
 	}
 	cmd.Flags().SetInterspersed(false)
-	r.flags.add(cmd)
-	cmd.Flags().DurationVar(&r.killAfter, "kill-after", 10*time.Second, "how long the command has between TERM and KILL when the lease is lost")
+	r.flags.add(cmd, a.defaults)
+	cmd.Flags().DurationVar(&r.killAfter, "kill-after", a.defaults.KillAfter, "how long the command has between TERM and KILL when the lease is lost")
 	return cmd
 }
 
@@ -51,30 +50,30 @@ type runner struct {
 	*app
 	flags     requestFlags
 	killAfter time.Duration
-	pulse     *pulse
 }
 
 func (r *runner) run(ctx context.Context, args []string) error {
+	if r.flags.explain {
+		return r.explain(ctx, r.flags)
+	}
 	path, err := find(args[0])
 	if err != nil {
 		return err
 	}
 	signals := listen()
 	defer signals.stop()
-	status := newStatus(r.app)
-	r.pulse = &pulse{next: http.DefaultTransport, answered: status.answered}
-	c, l, err := r.acquire(ctx, r.flags, signals, status, r.pulse)
+	c, l, err := r.acquire(ctx, r.flags, signals, newStatus(r.app))
 	if err != nil {
 		return err
 	}
-	held, release := c.Hold(ctx, l)
-	defer func() { _ = release() }() // again, if it was not for a panic
-	end, err := r.under(held, l, signals, path, args)
-	return r.ended(end, err, l, release())
+	h := c.Hold(ctx, l)
+	defer func() { _ = h.Release() }() // again, if it was not for a panic
+	end, err := r.under(h, l, signals, path, args)
+	return r.ended(end, err, l, h.Release())
 }
 
 // under runs the command while the lease is held.
-func (r *runner) under(held context.Context, l *client.Lease, signals signals, path string, args []string) (end, error) {
+func (r *runner) under(h *client.Holding, l *client.Lease, signals signals, path string, args []string) (end, error) {
 	vars, err := variablesOf(l, r.flags.exportToken)
 	if err != nil {
 		return end{}, &failure{exitSoftware, err.Error()}
@@ -85,7 +84,7 @@ func (r *runner) under(held context.Context, l *client.Lease, signals signals, p
 		return end{}, unstartable(args[0], err)
 	}
 	s := &supervision{
-		child: child, held: held, signals: signals, pulse: r.pulse, killAfter: r.killAfter, lead: min(r.killAfter, l.TTL/4),
+		child: child, lease: h, signals: signals, killAfter: r.killAfter, lead: min(r.killAfter, l.TTL/4),
 	}
 	return s.run(), nil
 }

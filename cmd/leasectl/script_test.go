@@ -18,7 +18,7 @@ import (
 // TestScripts runs the scripts, each over the real program and a service of its own:
 //
 //	service start|kill        the service; it forgets all leases when killed
-//	network cut|mend          what is between leasectl and the service
+//	network cut|half|mend     what is between leasectl and the service; half is what is before keepalive
 //	exits CODE command…       runs a command, and wants this exit code
 //	begin NAME command…       runs a command in the background, with its output in NAME.out and NAME.err
 //	signal SIG NAME           sends it a signal
@@ -101,7 +101,7 @@ func (s *script) serviceCmd(_ *testscript.TestScript, args []string) error {
 
 func (s *script) networkCmd(_ *testscript.TestScript, args []string) error {
 	s.allocator.set(args[0] == "cut")
-	s.alive.set(args[0] == "cut")
+	s.alive.set(args[0] != "mend")
 	return nil
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -20,36 +22,61 @@ type status struct {
 	mu      sync.Mutex
 	began   time.Time
 	waiting bool
-	queue   *client.Queue // how the lease waits, nil before it is known
+	pending *client.Lease // how it waits, nil before that is known
 	heard   time.Time     // when that was known
 	trouble string        // what is in the way of asking; "" while nothing is
 	drawn   bool          // whether the live line is there
+	next    holder        // who has what it is likely to get
 }
 
 func newStatus(a *app) *status {
 	return &status{a: a, live: term.IsTerminal(int(a.err.Fd())), began: time.Now(), waiting: true}
 }
 
-// watch redraws the live line every second, until stop.
-func (s *status) watch() (stop func()) {
-	quit, done := make(chan struct{}), make(chan struct{})
+// watch redraws the live line every second, until stop, and asks every few seconds who holds things up.
+func (s *status) watch(ctx context.Context, c *client.Client) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for tick := time.NewTicker(time.Second); ; {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			if s.live && n%5 == 1 {
+				s.look(ctx, c)
+			}
+			s.draw()
 			select {
 			case <-tick.C:
-				s.draw()
-			case <-quit:
-				tick.Stop()
+			case <-ctx.Done():
 				return
 			}
 		}
 	}()
 	return func() {
-		close(quit)
+		cancel()
 		<-done
 		s.waited()
 	}
+}
+
+// look finds out who has what the lease is likely to get.
+func (s *status) look(ctx context.Context, c *client.Client) {
+	s.mu.Lock()
+	l := s.pending
+	s.mu.Unlock()
+	if l == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	next, err := nextHolder(ctx, c, l)
+	if err != nil {
+		return // then the line says less
+	}
+	s.mu.Lock()
+	s.next = next
+	s.mu.Unlock()
 }
 
 // waited is told when nobody waits any longer.
@@ -65,7 +92,7 @@ func (s *status) waited() {
 // place is told how a pending lease waits.
 func (s *status) place(l *client.Lease) {
 	s.mu.Lock()
-	s.queue, s.heard, s.trouble = l.Queue, time.Now(), ""
+	s.pending, s.heard, s.trouble = l, time.Now(), ""
 	s.mu.Unlock()
 	s.changed()
 }
@@ -87,11 +114,15 @@ func (s *status) retry(err error, _ time.Duration) {
 	}
 }
 
-// answered is told that the service answers again.
-func (s *status) answered() {
+// recovered is told that the service answers again.
+func (s *status) recovered() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	known := s.trouble != "" && !s.waiting
 	s.trouble = ""
+	s.mu.Unlock()
+	if known {
+		s.a.say("keepalive gets through again")
+	}
 }
 
 // changed shows a change.
@@ -110,7 +141,7 @@ func (s *status) changed() {
 func (s *status) draw() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.live || !s.waiting || s.queue == nil && s.trouble == "" {
+	if !s.live || !s.waiting || s.pending == nil && s.trouble == "" {
 		return
 	}
 	text := []rune(s.text())
@@ -121,7 +152,7 @@ func (s *status) draw() {
 	s.drawn = true
 }
 
-// text is "waiting 1m12s · 3rd of 5 · 2 matching devices leased; next may end in 14 s".
+// text is "waiting 1m12s · 3rd of 5 · rpi4-02 leased by alice, 40 s left".
 func (s *status) text() string {
 	if !s.waiting {
 		return s.trouble
@@ -130,17 +161,20 @@ func (s *status) text() string {
 	switch {
 	case s.trouble != "":
 		return text + " · " + s.trouble
-	case s.queue != nil:
-		return fmt.Sprintf("%s · %s of %d · %s", text, ordinal(s.queue.Place), s.queue.Length, s.availability())
+	case s.pending != nil:
+		return fmt.Sprintf("%s · %s of %d · %s", text, ordinal(s.pending.Queue.Place), s.pending.Queue.Length, s.obstacle())
 	}
 	return text
 }
 
-// availability is what the lease waits for, as it is now: the end of a lease comes nearer. Once it is past, it says nothing any more.
-func (s *status) availability() string {
-	a := s.queue.Availability
+// obstacle is what the lease waits for, as it is now: the end of a lease comes nearer. Once it is past, it says nothing any more.
+func (s *status) obstacle() string {
+	if left := time.Until(s.next.until); left > 0 {
+		return fmt.Sprintf("%s leased by %s, %.0f s left", s.next.device, s.next.name, math.Ceil(left.Seconds()))
+	}
+	a := s.pending.Queue.Availability
 	if a.NextEnd.IsZero() {
-		return s.queue.Reason
+		return s.pending.Queue.Reason
 	}
 	a.Now = a.Now.Add(time.Since(s.heard))
 	if a.NextEnd.Before(a.Now) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/automation-infra/automation-infra/client"
 )
 
 // The ways in which a lease is lost that only leasectl sees coming.
@@ -21,9 +23,8 @@ type end struct {
 // supervision runs a command while its lease is held, and not longer.
 type supervision struct {
 	child     *child
-	held      context.Context
+	lease     *client.Holding
 	signals   signals
-	pulse     *pulse
 	killAfter time.Duration // how long the command has between TERM and KILL
 	lead      time.Duration // how long before the end of the lease the command gets TERM
 
@@ -36,7 +37,7 @@ func (s *supervision) run() end {
 	defer s.child.terminal.take()
 	early := time.NewTimer(s.untilEarly())
 	defer early.Stop()
-	over := s.held.Done()
+	over := s.lease.Context().Done()
 	for {
 		select {
 		case sig := <-s.signals:
@@ -54,7 +55,7 @@ func (s *supervision) run() end {
 				return end{code: c.code, lost: s.lost}
 			}
 			if s.lost == nil {
-				s.child.stopAlong(s.held.Done())
+				s.child.stopAlong(s.lease.Context().Done())
 			}
 		}
 	}
@@ -62,10 +63,7 @@ func (s *supervision) run() end {
 
 // untilEarly is how long until the command is to be terminated, unless a keepalive gets through.
 func (s *supervision) untilEarly() time.Duration {
-	until, _ := s.pulse.lapse()
-	if until.IsZero() {
-		return time.Hour // the end comes unannounced
-	}
+	until, _ := s.lease.Lapse()
 	return time.Until(until) - s.lead
 }
 
@@ -76,7 +74,7 @@ func (s *supervision) warn() time.Duration {
 	}
 	if s.lost == nil {
 		s.lose(errSilence)
-		if _, final := s.pulse.lapse(); final {
+		if _, final := s.lease.Lapse(); final {
 			s.lost = errDeadline
 		}
 	}
@@ -89,7 +87,7 @@ func (s *supervision) lapsed() {
 		s.child.kill()
 		return
 	}
-	s.lose(context.Cause(s.held))
+	s.lose(context.Cause(s.lease.Context()))
 }
 
 // lose terminates the command.
@@ -103,7 +101,7 @@ func (s *supervision) lose(why error) {
 func (s *supervision) clear() {
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	over := s.held.Done()
+	over := s.lease.Context().Done()
 	for begun := time.Now(); s.child.leftovers(); {
 		switch {
 		case s.kill == nil:

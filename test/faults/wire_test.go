@@ -1,0 +1,58 @@
+package faults_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+
+	"github.com/automation-infra/automation-infra/store/storetest"
+)
+
+// wire is what lies between two processes, and can be made bad.
+type wire struct {
+	*toxiproxy.Proxy
+}
+
+// newWire lays a wire to an address.
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	quiet := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	w := &wire{toxiproxy.NewProxy(quiet, "wire", storetest.FreeAddr(t), to)}
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Stop)
+	return w
+}
+
+// toxic is something bad, as toxiproxy takes it.
+type toxic struct {
+	Name       string         `json:"name"`
+	Type       string         `json:"type"`
+	Stream     string         `json:"stream"` // upstream or downstream
+	Toxicity   float64        `json:"toxicity"`
+	Attributes map[string]int `json:"attributes"`
+}
+
+// spoil makes the wire bad, and returns what makes it good again.
+func (w *wire) spoil(t *testing.T, kind, stream string, toxicity float64, attributes map[string]int) (mend func()) {
+	t.Helper()
+	bad, err := json.Marshal(toxic{kind + "-" + stream, kind, stream, toxicity, attributes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Toxics.AddToxicJson(strings.NewReader(string(bad))); err != nil {
+		t.Errorf("%s: %v", bad, err)
+	}
+	return func() { w.Toxics.ResetToxics(t.Context()) }
+}
+
+// cut lets nothing pass in either direction, while the connections stay.
+func (w *wire) cut(t *testing.T) (mend func()) {
+	t.Helper()
+	w.spoil(t, "timeout", "upstream", 1, map[string]int{"timeout": 0})
+	return w.spoil(t, "timeout", "downstream", 1, map[string]int{"timeout": 0})
+}

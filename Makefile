@@ -10,7 +10,7 @@ RACE := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env C
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## run both services over an embedded Redis, on localhost:8080 and :7080
@@ -18,13 +18,13 @@ run: ## run both services over an embedded Redis, on localhost:8080 and :7080
 
 .PHONY: build
 build: ## build the programs into bin/
-	$(GO) build -trimpath -tags nomsgpack -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
+	$(GO) build -trimpath -tags nomsgpack -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/... ./load ./load/ratio
 
 .PHONY: test
 test: ## run the tests on an embedded Redis
 	@[ -n "$(RACE)" ] || echo "SKIPPED without a C compiler: the race detector"
 	@for tool in bash curl redis-cli; do command -v $$tool >/dev/null || echo "SKIPPED without $$tool: the README's commands"; done
-	@echo "SKIPPED here, run by make test-redis: tests on a real redis-server"
+	@echo "SKIPPED here, run by make test-redis: tests on a real redis-server; by make test-stack: the Compose stack"
 	$(GO) test $(RACE) $(TESTFLAGS) ./...
 
 .PHONY: test-redis
@@ -39,6 +39,39 @@ test-python: ## run the tests of the Python client, with Debian's python3-pytest
 		timeout -s INT -k 15 300 $(PYTHON) -B -m pytest -q -p no:cacheprovider clients/python; \
 	else echo "SKIPPED without python3-pytest: the tests of the Python client"; fi
 
+# docker compose or docker-compose, whichever is there.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+random = $$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+.env: ## make the settings of the stack, with random passwords
+	@umask 077; sed -e "s/^REDIS_PASSWORD=$$/&$(random)/" -e "s/^GRAFANA_ADMIN_PASSWORD=$$/&$(random)/" .env.example >.env.new
+	@umask 077; [ -e devices.env ] || cp docker/devices.env devices.env
+	@mv .env.new .env
+
+.PHONY: up down logs ps redis-cli
+up: .env ## run the whole service with Docker Compose, or take up changes
+	VERSION=$(VERSION) $(COMPOSE) build
+	$(COMPOSE) up -d --remove-orphans # as anybody will call it, to scale: nothing is made anew then
+down: ## stop it; what is in its volumes stays
+	$(COMPOSE) down --remove-orphans
+logs: ## follow its logs
+	$(COMPOSE) logs -f --tail 100
+ps: ## show its containers
+	$(COMPOSE) ps
+redis-cli: ## look into its Redis
+	$(COMPOSE) exec redis redis-cli
+
+.PHONY: test-stack
+test-stack: ## run the Compose stack, and break it, where there is a Docker engine
+	@COMPOSE='$(COMPOSE)' GO='$(GO)' test/stack/run
+
+.PHONY: test-faults soak
+test-faults: ## break Redis, the network and the services under load, and check what clients were told
+	@GO='$(GO)' test/faults/run
+
+DURATION ?= 30m
+soak: ## the same with faults at random, for DURATION (30m)
+	@GO='$(GO)' DURATION='$(DURATION)' test/faults/run
+
 FUZZTIME ?= 10s
 .PHONY: fuzz
 fuzz: ## fuzz every decoder and name parser, FUZZTIME (10s, or 1000x) each
@@ -49,8 +82,18 @@ fuzz: ## fuzz every decoder and name parser, FUZZTIME (10s, or 1000x) each
 	done
 
 .PHONY: bench
-bench: ## run the Go benchmarks on a real redis-server
-	TEST_REDIS=redis-server $(GO) test -run '^$$' -bench . -benchmem ./store/...
+bench: ## run the Go benchmarks, on a real redis-server; BENCHFLAGS='-count 6' for benchstat
+	@command -v redis-server >/dev/null || { echo "redis-server is missing: apt-get install redis-server"; exit 1; }
+	TEST_REDIS=redis-server $(GO) test -run '^$$' -bench . -benchmem $(BENCHFLAGS) ./store ./api
+
+SCENARIO ?= floor
+.PHONY: load
+load: build ## put a lab under load and report: SCENARIO=floor (or morning, nightly, crash, ramp, …), LOADFLAGS='-allocator URL'
+	$(BIN)/load -scenario $(SCENARIO) -out $(BIN)/load-$(notdir $(basename $(SCENARIO))).html $(LOADFLAGS)
+
+.PHONY: bench-ratio
+bench-ratio: build ## compare the services with Gin and Redis; RATIOFLAGS='-rounds 9 -sets http'
+	$(BIN)/ratio -bin $(BIN) $(RATIOFLAGS)
 
 .PHONY: lint
 lint: $(LINT) ## check formatting, vet and golangci-lint

@@ -24,6 +24,7 @@ const (
 	CodeEnded         Code = "lease_ended"       // the lease is over; EndedReason says why
 	CodeUnavailable   Code = "store_unavailable" // Redis did not answer, or refused; nothing is known, try again
 	CodeNotReplicated Code = "not_replicated"    // too few replicas of Redis have the lease, so it is not given out; try again
+	CodeOverloaded    Code = "overloaded"        // the service has as much to do as it may; nothing was done, try again
 	CodeInternal      Code = "internal"          // a defect of ours; the cause is in the log only
 )
 
@@ -31,7 +32,7 @@ const (
 func Codes() []Code {
 	return slices.Clone([]Code{
 		CodeInvalid, CodeForbidden, CodeNotFound, CodeNoMatch, CodeNoneFree, CodeQuota, CodeConflict, CodeEnded, CodeUnavailable,
-		CodeNotReplicated, CodeInternal,
+		CodeNotReplicated, CodeOverloaded, CodeInternal,
 	})
 }
 
@@ -47,6 +48,7 @@ var (
 	ErrEnded         = &Error{Code: CodeEnded}
 	ErrUnavailable   = &Error{Code: CodeUnavailable}
 	ErrNotReplicated = &Error{Code: CodeNotReplicated}
+	ErrOverloaded    = &Error{Code: CodeOverloaded}
 	ErrInternal      = &Error{Code: CodeInternal}
 )
 
@@ -59,6 +61,7 @@ type Error struct {
 
 	Ended        *Ended        // with CodeEnded
 	Availability *Availability // with CodeNoneFree
+	RetryAfter   time.Duration // with CodeUnavailable: when to try again, if that is known
 }
 
 // Ended tells when and why a lease was over.

@@ -31,7 +31,7 @@ func TestEveryCodeHasAnErrorToCompareWith(t *testing.T) {
 	t.Parallel()
 	all := []error{
 		lease.ErrInvalid, lease.ErrForbidden, lease.ErrNotFound, lease.ErrNoMatch, lease.ErrNoneFree, lease.ErrQuota, lease.ErrConflict,
-		lease.ErrEnded, lease.ErrUnavailable, lease.ErrNotReplicated, lease.ErrInternal,
+		lease.ErrEnded, lease.ErrUnavailable, lease.ErrNotReplicated, lease.ErrOverloaded, lease.ErrInternal,
 	}
 	for _, code := range lease.Codes() {
 		same := func(err error) bool { return errors.Is(&lease.Error{Code: code, Message: "x"}, err) }

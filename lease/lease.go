@@ -30,17 +30,22 @@ const (
 	ReasonDeadline  Reason = "deadline"  // it was held as long as it may be
 	ReasonRevoked   Reason = "revoked"   // its lock was removed by someone else
 	ReasonAbandoned Reason = "abandoned" // it waited in line, and nobody asked for it in time
+
+	ReasonStoreLost Reason = "store_lost" // Redis lost its state, and with it the lease, if there was one
 )
 
 // Reasons returns every reason.
 func Reasons() []Reason {
-	return []Reason{ReasonReleased, ReasonExpired, ReasonDeadline, ReasonRevoked, ReasonAbandoned}
+	return []Reason{ReasonReleased, ReasonExpired, ReasonDeadline, ReasonRevoked, ReasonAbandoned, ReasonStoreLost}
 }
 
 // State is the state of a lease that ended for this reason.
 func (r Reason) State() State {
-	if r == ReasonDeadline {
+	switch r {
+	case ReasonDeadline:
 		return StateExpired
+	case ReasonStoreLost:
+		return StateRevoked
 	}
 	return State(r)
 }
@@ -58,6 +63,8 @@ func (r Reason) Explain() string {
 		return "it was taken away"
 	case ReasonAbandoned:
 		return "it waited in line, and nobody asked for it in time"
+	case ReasonStoreLost:
+		return "the lease store lost it"
 	}
 	return string(r)
 }

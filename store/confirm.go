@@ -42,6 +42,8 @@ func (c *confirmation) learn(replicated bool) { c.behind.Store(!replicated) }
 // WAIT is about what its own connection wrote, so it goes with the script in one pipeline, to the one master of the keys: see
 // https://redis.io/docs/latest/commands/wait/.
 func (s *Store) runConfirmed(ctx context.Context, sc script, keys []string, args []any) (raw []any, replicated bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	master, err := s.master(ctx, keys[0])
 	if err != nil {
 		return nil, false, err
@@ -113,9 +115,24 @@ func notReplicated(cause error) error {
 	}
 }
 
-// confirm records until when the replicas know a lease to live. That this may fail only has less promised the next time.
-func (s *Store) confirm(ctx context.Context, id lease.ID, expire time.Time) {
-	_ = s.call(ctx, s.scripts.confirm.name, func(ctx context.Context) error {
-		return s.scripts.confirm.Run(ctx, s.rdb, poolKeys(id.Pool()), id.String(), expire.UnixMilli()).Err()
+// confirmed returns until when the replicas know a lease to live that was just extended: as the master does when they have that, which
+// is recorded then, and as far as it was recorded before when not.
+func (s *Store) confirmed(ctx context.Context, id lease.ID, expire time.Time, replicated bool) (time.Time, error) {
+	keys := poolKeys(id.Pool())
+	if replicated {
+		// That this may fail only has less promised the next time.
+		_ = s.call(ctx, s.scripts.confirm.name, func(ctx context.Context) error {
+			return s.scripts.confirm.Run(ctx, s.rdb, keys, id.String(), expire.UnixMilli()).Err()
+		})
+		return expire, nil
+	}
+	var before int64
+	err := s.call(ctx, s.scripts.confirmed.name, func(ctx context.Context) (err error) {
+		before, err = s.scripts.confirmed.Run(ctx, s.rdb, keys, id.String()).Int64()
+		return err
 	})
+	if known := time.UnixMilli(before).UTC(); known.Before(expire) {
+		expire = known
+	}
+	return expire, err
 }

@@ -57,13 +57,14 @@ func (s *Store) SetDevice(ctx context.Context, pool, name string, change lease.D
 // disagree with the locks. Devices that left stay leased until their leases end. It may run at any time, anywhere.
 func (s *Store) Reconcile(ctx context.Context, pool *lease.Pool) error {
 	known := make(map[string]bool, len(pool.Devices))
+	s.guard.inventory(pool.Name, pool.TTL)
 	for some := range slices.Chunk(pool.Devices, batch) {
 		args := make([]any, 0, 2*len(some))
 		for i := range some {
 			known[some[i].Name] = true
 			args = append(args, some[i].Name, some[i].Class())
 		}
-		if _, err := s.run(ctx, s.scripts.register, pool.Name, args...); err != nil {
+		if _, err := s.runGuarded(ctx, s.scripts.register, pool.Name, args...); err != nil {
 			return err
 		}
 	}

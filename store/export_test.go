@@ -18,7 +18,7 @@ func ScriptSource(name string) string { return readScript(name) }
 var ScriptNames = sync.OnceValue(func() map[string]string {
 	s, names := loadScripts(), map[string]string{}
 	for _, script := range []script{
-		s.allocate, s.poll, s.keepalive, s.release, s.reap, s.requeue, s.register, s.retire, s.setDevice, s.devices, s.leases, s.confirm,
+		s.allocate, s.poll, s.keepalive, s.release, s.reap, s.requeue, s.register, s.retire, s.setDevice, s.devices, s.leases, s.confirm, s.guard,
 	} {
 		names[script.Hash()] = script.name
 	}

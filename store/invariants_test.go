@@ -17,6 +17,7 @@ var kinds = map[string]string{
 	"lock:": "string", "lease:": "hash", "active": "zset", "ended": "zset", "devices": "set", "device:": "hash", "free:": "zset",
 	"maintenance:": "zset", "fence": "string", "events": "stream", "queue": "zset", "queue:": "zset", "wanted": "zset",
 	"tickets": "zset", "asked": "zset", "holder:": "hash", "pulse": "string",
+	"epoch": "hash", "longest": "string", "paused": "string", "lost": "string",
 }
 
 // checkKeys proves that nothing is stored but what keys.go documents, each under the hash tag of its pool.

@@ -33,6 +33,14 @@ import "github.com/automation-infra/automation-infra/lease"
 //	events:{pool}               stream  queued, granted, renewed_late, released, expired, revoked, abandoned, in_service,
 //	                                    maintenance: about the last 10,000
 //	pulse:{pool}                string  written to see whether replicas follow; lives for a second
+//	epoch:{pool}                hash    since_ms, when an allocator first put devices of the pool into this Redis; grace_ms, as
+//	                                    allocators have it. Each replica remembers since_ms: where it is another, this is a Redis that
+//	                                    lost its state
+//	longest:{pool}              string  the longest TTL ms that a holder was told lately, for as long as such a lease may live
+//	paused:{pool}               string  while it lives, nothing is granted: since Redis lost its state, until leases from before are
+//	                                    over; ms when it ends
+//	lost:{pool}                 string  since_ms of the epoch that came after a loss, for an hour: a keepalive of a lease without a
+//	                                    record is told store_lost
 //
 // active, ended, free and maintenance are indexes: where one disagrees with a lock, the lock is right. On the channel "leases"
 // the scripts publish the id of each lease that leaves the line, granted or not.

@@ -17,11 +17,14 @@ type metrics struct {
 	wait     *prometheus.HistogramVec
 	ended    *prometheus.CounterVec
 	hold     *prometheus.HistogramVec
+	paused   *prometheus.GaugeVec
+	losses   *prometheus.CounterVec
+	jumps    *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
-	return &metrics{
+	m := &metrics{
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "lease_redis_duration_seconds", Help: "How long calls to Redis took.",
 			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 13), // 0.25 ms to 1 s
@@ -40,6 +43,39 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "lease_hold_seconds", Help: "How long leases were held.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 9), // 1 s to 18 h
 		}, []string{"pool"}),
+		paused: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "lease_grants_paused_seconds", Help: "How much longer nothing of a pool is leased because Redis lost its state; 0 when grants go on.",
+		}, []string{"pool"}),
+		losses: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "lease_store_losses_total", Help: "How often this process saw that Redis had lost the state of a pool.",
+		}, []string{"pool"}),
+		jumps: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "lease_store_clock_jumps_total", Help: "How often Redis's clock jumped by over a second against this process's, by direction.",
+		}, []string{"direction"}),
+	}
+	m.jumps.WithLabelValues(forward)
+	m.jumps.WithLabelValues(backward)
+	return m
+}
+
+// forward and backward are where Redis's clock may jump.
+const forward, backward = "forward", "backward"
+
+// jumped counts a jump of Redis's clock.
+func (m *metrics) jumped(by time.Duration) {
+	direction := forward
+	if by < 0 {
+		direction = backward
+	}
+	m.jumps.WithLabelValues(direction).Inc()
+}
+
+// guarded says how much longer grants of a pool are paused, and counts a loss of its state.
+func (m *metrics) guarded(pool string, paused time.Duration, lost bool) {
+	m.paused.WithLabelValues(pool).Set(paused.Seconds())
+	losses := m.losses.WithLabelValues(pool)
+	if lost {
+		losses.Inc()
 	}
 }
 
@@ -56,7 +92,7 @@ func (m *metrics) called(operation string, took time.Duration, err error) {
 func (m *metrics) report(pool string, r reply) {
 	for _, wait := range r.waited {
 		m.grants.WithLabelValues(pool).Inc()
-		m.wait.WithLabelValues(pool).Observe(wait.Seconds())
+		m.wait.WithLabelValues(pool).Observe(max(0, wait).Seconds()) // Redis's clock may have gone back
 	}
 	for _, l := range r.ended {
 		m.ended.WithLabelValues(pool, string(l.reason)).Inc()

@@ -185,7 +185,12 @@ func (m *machine) release(t *rapid.T) {
 // over checks that a lease is told to be over, or unknown.
 func (m *machine) over(t *rapid.T, operation string, id lease.ID, want *modelLease, err error, code lease.Code) {
 	e := m.coded(t, operation, id, err, code)
-	if code == lease.CodeEnded {
+	switch {
+	case code == lease.CodeEnded && want == nil:
+		if e.Ended == nil || e.Ended.Reason != lease.ReasonStoreLost {
+			t.Fatalf("%s %s: ended otherwise than with what was lost", operation, id)
+		}
+	case code == lease.CodeEnded:
 		m.sameEnd(t, e.Ended, want, m.clock(t))
 	}
 }
@@ -197,8 +202,12 @@ func (m *machine) advance(t *rapid.T) {
 	if to <= m.model.now {
 		to += round
 	}
+	paused := m.model.paused()
 	m.redis.Advance(to - m.model.now)
 	m.model.now = to
+	if paused && !m.model.paused() {
+		m.reap(t) // as within a second at the latest
+	}
 }
 
 func (m *machine) reap(t *rapid.T) {
@@ -208,6 +217,7 @@ func (m *machine) reap(t *rapid.T) {
 	}
 	m.model.step(func() {
 		m.model.reap()
+		m.model.cap()
 		m.model.tidy()
 		m.model.freed = true
 	})

@@ -204,7 +204,9 @@ func (m *machine) adopt(d *dump) {
 			l.deadline = at(number(record.hash["deadline_ms"]))
 		}
 	}
-	m.model.fence = max(m.model.fence, number(d.one("fence").text))
+	if fence := number(d.one("fence").text); fence > 0 {
+		m.model.fence, m.model.drawn = max(m.model.fence, fence), at(fence/1000).Round(time.Minute/2) // who comes later is not earlier by a millisecond
+	}
 	m.model.granted = nil
 }
 

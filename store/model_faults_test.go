@@ -77,9 +77,9 @@ func (m *machine) isRight(name string, lock modelLock) bool {
 	return listed && near && m.model.devices[name].place == "" && m.model.holds(m.model.leases[lock.id])
 }
 
-// fault falsifies an index, or loses all data.
+// fault falsifies an index, loses all data, or sets the clock back.
 func (m *machine) fault(t *rapid.T) {
-	faults := []string{"listed as free", "listed as due", "not listed", "listed as waiting", "data lost"}
+	faults := []string{"listed as free", "listed as due", "not listed", "listed as waiting", "data lost", "clock set back"}
 	switch rapid.SampledFrom(faults).Draw(t, "fault") {
 	case "listed as free":
 		m.listAsFree(t)
@@ -93,6 +93,8 @@ func (m *machine) fault(t *rapid.T) {
 		m.listAsWaiting(t)
 	case "data lost":
 		m.loseData(t)
+	case "clock set back":
+		m.setBack(t)
 	}
 }
 
@@ -138,13 +140,59 @@ func (m *machine) onlyMistake(t *rapid.T) {
 	m.mistaken = m.model.now
 }
 
-// loseData empties Redis and makes the inventory known again.
+// loseData loses all data, perhaps again before anybody has made use of Redis.
 func (m *machine) loseData(t *rapid.T) {
+	for range rapid.IntRange(1, 2).Draw(t, "times") {
+		m.empty(t)
+	}
+}
+
+// empty empties Redis, and makes the inventory known again. Whoever sees that first, this store knew what was there before: so
+// nothing is granted for as long as any holder may go on.
+func (m *machine) empty(t *rapid.T) {
+	certain := m.model.certain()
 	m.loseKeys(t)
-	m.model.loseEverything()
-	m.redis.Advance(round)
+	m.losses += time.Millisecond
+	m.redis.Advance(round + m.losses) // no epoch is like another
 	m.model.now += round
+	m.model.loseEverything()
+	if m.wentBack { // numbers rise after a loss by the clock alone
+		m.model.fence = 0
+	}
+	switch rapid.SampledFrom([]string{"an inventory", "a look", "another store"}).Draw(t, "seen by") {
+	case "a look":
+		m.look(t)
+	case "another store":
+		if err := m.open().Reconcile(m.ctx, m.lab.Pool(pool)); err != nil {
+			t.Fatalf("reconcile: %v", err)
+		}
+		m.look(t)
+	}
 	m.reconcile(t)
+	d := m.dump(t)
+	paused, lost := d.one("paused").left, d.one("lost").left
+	longest := max(terms[len(terms)-1].ttl, ttl) + modelGrace
+	if paused < certain-m.redis.Slack || paused > longest || lost < retention-m.redis.Slack || lost > retention {
+		t.Fatalf("grants are paused for %s, want %s at least; the loss is known for %s", paused.Round(time.Minute), certain, lost.Round(time.Minute))
+	}
+	m.model.resume, m.model.blame = m.model.now+paused, m.model.now+lost
+}
+
+// look is what a store does each second.
+func (m *machine) look(t *rapid.T) {
+	if err := m.store.Look(m.ctx); err != nil {
+		t.Fatalf("look: %v", err)
+	}
+}
+
+// setBack sets Redis's clock back.
+func (m *machine) setBack(t *rapid.T) {
+	if m.model.now < round {
+		t.Skip("it is too early")
+	}
+	m.wentBack = true
+	m.redis.Advance(-round)
+	m.model.setBack(round)
 }
 
 // redisAdds adds to an index: "free:-" is that of the class without labels.

@@ -33,7 +33,7 @@ func (m *model) inLine() []*modelLease {
 // join puts a lease in line.
 func (m *model) join(l *modelLease) {
 	id := l.grant.ID
-	m.line[id] = order{m.now - time.Duration(l.grant.Request.Priority)*l.grant.Queueing.Ageing, m.joined}
+	m.line[id] = order{max(m.now, m.drawn) - time.Duration(l.grant.Request.Priority)*l.grant.Queueing.Ageing, m.joined}
 	m.joined++
 	m.asked[id] = m.now
 	m.touch(l)
@@ -74,9 +74,12 @@ func (m *model) serve() {
 	}
 }
 
-// walk goes through leases that wait, in order. One that can have all that it wants is granted; any other speaks for what it
+// walk goes through leases that wait, in order, unless grants are paused. One that can have all that it wants is granted; any other speaks for what it
 // could use, unless it does not wait for the rest.
 func (m *model) walk(line []*modelLease) {
+	if m.paused() {
+		return
+	}
 	spoken := map[string]bool{}
 	for _, l := range line {
 		wanted := places(l.grant.Wants)
@@ -218,6 +221,9 @@ func (m *model) request(g lease.Grant) verdict {
 	if l.waits() && !g.Wait {
 		m.leave(g.ID)
 		delete(m.leases, g.ID)
+		if m.paused() {
+			return verdict{code: lease.CodeUnavailable}
+		}
 		return verdict{code: lease.CodeNoneFree}
 	}
 	return verdict{lease: l, granted: !l.waits()}

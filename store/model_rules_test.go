@@ -30,6 +30,10 @@ type model struct {
 	tickets map[lease.ID]time.Duration // when who waits is dropped
 	asked   map[lease.ID]time.Duration // since when
 
+	drawn  time.Duration // what time the last number is, of those that places in line are made of: ahead of now after the clock went back
+	resume time.Duration // when grants go on after a loss of the data
+	blame  time.Duration // until when that loss is known
+
 	freed   bool          // whether the step that is being made has made something free
 	granted []*modelLease // since the last check, in order
 }
@@ -79,6 +83,53 @@ func (m *model) loseEverything() {
 	m.active, m.ended = map[lease.ID]time.Duration{}, map[lease.ID]time.Duration{}
 	m.line = map[lease.ID]order{}
 	m.tickets, m.asked = map[lease.ID]time.Duration{}, map[lease.ID]time.Duration{}
+	m.drawn, m.resume, m.blame = 0, 0, 0
+}
+
+// paused reports whether nothing is granted.
+func (m *model) paused() bool { return m.now < m.resume }
+
+// certain is how long holders may go on at the most from now, whatever becomes of the data.
+func (m *model) certain() time.Duration {
+	longest := m.resume - m.now
+	for _, l := range m.leases {
+		if len(l.devices) > 0 && m.holds(l) && l.reason == "" {
+			longest = max(longest, l.grant.TTL+m.grace)
+		}
+	}
+	return longest
+}
+
+// setBack sets the clock back. What had expired stays so.
+func (m *model) setBack(d time.Duration) {
+	maps.DeleteFunc(m.locks, func(_ string, lock modelLock) bool { return lock.until <= m.now })
+	maps.DeleteFunc(m.leases, func(_ lease.ID, l *modelLease) bool { return l.forget <= m.now })
+	if !m.paused() {
+		m.resume = 0
+	}
+	if m.now >= m.blame {
+		m.blame = 0
+	}
+	m.now -= d
+}
+
+// cap has leases live no longer from now than they may, after the clock went back.
+func (m *model) cap() {
+	for id, due := range m.active {
+		l := m.record(id)
+		if l == nil || l.waits() || l.reason != "" || due <= m.now+l.grant.TTL+m.grace {
+			continue
+		}
+		m.active[id] = m.now + l.grant.TTL + m.grace
+		for _, device := range l.devices {
+			if lock := m.locks[device]; lock.id == id {
+				m.locks[device] = modelLock{id, min(lock.until, m.active[id])}
+			}
+		}
+		if l.start > m.now {
+			l.start, l.deadline = m.now, m.now+l.deadline-l.start
+		}
+	}
 }
 
 // step is what one script does: at its end, what became free is handed to who waits.
@@ -247,6 +298,8 @@ func (m *model) keepalive(id lease.ID) (l *modelLease, code lease.Code) {
 func (m *model) renew(id lease.ID) (*modelLease, lease.Code) {
 	l := m.record(id)
 	switch {
+	case l == nil && m.now < m.blame:
+		return nil, lease.CodeEnded
 	case l == nil:
 		return nil, lease.CodeNotFound
 	case l.waits():

@@ -158,13 +158,13 @@ var mutants = []mutant{
 	},
 	{
 		"who asks for one device does not look at the line", "allocate",
-		"redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS) == 0",
-		"redis.call('EXISTS', LEASE .. id) == 0",
+		"redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS, PAUSED) == 0",
+		"redis.call('EXISTS', LEASE .. id, PAUSED) == 0",
 	},
 	{
 		"a repeated token for one device is granted a second lease", "allocate",
-		"redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS) == 0",
-		"redis.call('EXISTS', QUEUE, TICKETS) == 0",
+		"redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS, PAUSED) == 0",
+		"redis.call('EXISTS', QUEUE, TICKETS, PAUSED) == 0",
 	},
 	{
 		"who asks for one device does not look for what is due", "allocate",
@@ -240,6 +240,56 @@ var mutants = []mutant{
 		"a better inventory does not serve the line", "requeue",
 		"freed = true",
 		"",
+	},
+	{
+		"grants go on though Redis lost its state", "epoch",
+		"lose(tonumber(since), tonumber(ARGV[2]))",
+		"",
+	},
+	{
+		"what is lost again is paused for less", "epoch",
+		"ttl = math.max(ttl, ARGV[2] - grace)",
+		"",
+	},
+	{
+		"the longest TTL that was told is forgotten", "epoch",
+		"tonumber(redis.call('GET', LONGEST) or 0)",
+		"0",
+	},
+	{
+		"who asks for one device does not look for a pause", "allocate",
+		"redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS, PAUSED) == 0",
+		"redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS) == 0",
+	},
+	{
+		"the line is served in a pause", "line",
+		"if paused or barred[node]",
+		"if barred[node]",
+	},
+	{
+		"in a pause a request is told that none is free", "allocate_other",
+		"if paused > 0 then",
+		"if false then",
+	},
+	{
+		"a lease that was lost is told never to have been", "keepalive_other",
+		"if lost then",
+		"if false then",
+	},
+	{
+		"what reaches too far after the clock went back stays so", "reap",
+		"if not most or due <= NOW + most then",
+		"if true then",
+	},
+	{
+		"a lease that reaches too far is capped, but not its locks", "reap",
+		"redis.call('PEXPIRE', LOCK .. device, most)",
+		"",
+	},
+	{
+		"a lease that reaches too far keeps its deadline", "reap",
+		"if lease.grant > NOW then",
+		"if false then",
 	},
 }
 

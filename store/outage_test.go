@@ -47,6 +47,7 @@ func operations(g lease.Grant) []operation {
 		{"reconcile", func(ctx context.Context, s *store.Store) error {
 			return s.Reconcile(ctx, inventoryOf(device("a", "")).Pool(pool))
 		}},
+		{"look", func(ctx context.Context, s *store.Store) error { return s.Look(ctx) }},
 		{"check", func(ctx context.Context, s *store.Store) error { _, err := s.Check(ctx); return err }},
 	}
 }

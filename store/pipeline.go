@@ -30,32 +30,50 @@ type pipeline struct {
 // request is a command that waits to be sent.
 type request struct {
 	redis.Cmder
-	done chan struct{} // closed when the command has its answer
+	done chan struct{} // holds one element when the command has its answer
+	late *time.Timer
 }
 
-// do has a command carried out, and returns its error. When the context ends before, the command may be carried out all the same if
-// it was sent, and is not to be looked at.
+// spare are requests that are done with.
+var spare = sync.Pool{New: func() any { return &request{done: make(chan struct{}, 1), late: time.NewTimer(0)} }}
+
+// do has a command carried out within the timeout, and returns its error. After an error the command may be carried out all the same,
+// if it was sent, and is not to be looked at.
 func (p *pipeline) do(ctx context.Context, cmd redis.Cmder) error {
 	p.mu.Lock()
 	if p.busy < senders {
 		p.busy++
 		p.mu.Unlock()
-		err := p.rdb.Process(ctx, cmd)
-		if some := p.next(); some != nil {
-			go p.send(some)
-		}
-		return err
+		return p.alone(ctx, cmd)
 	}
-	r := &request{cmd, make(chan struct{})}
+	r := spare.Get().(*request)
+	r.Cmder = cmd
 	p.waiting = append(p.waiting, r)
 	p.mu.Unlock()
+	// A timer, and not the context: to derive one from that of an HTTP request takes longer than all else here, and an answer that nobody
+	// waits for any longer is no harm.
+	r.late.Reset(p.timeout)
 	select {
 	case <-r.done:
+		r.late.Stop()
+		r.Cmder = nil
+		spare.Put(r)
 		return cmd.Err()
-	case <-ctx.Done():
+	case <-r.late.C:
 		p.leave(r)
-		return ctx.Err()
+		return context.DeadlineExceeded
 	}
+}
+
+// alone sends a command at once, and then has those sent that came meanwhile.
+func (p *pipeline) alone(ctx context.Context, cmd redis.Cmder) error {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	err := p.rdb.Process(ctx, cmd)
+	if some := p.next(); some != nil {
+		go p.send(some)
+	}
+	return err
 }
 
 // next takes what is to be sent next; nil when nobody waits, and then there is a sender to spare.
@@ -77,7 +95,7 @@ func (p *pipeline) send(some []*request) {
 	for ; some != nil; some = p.next() {
 		p.exchange(some)
 		for _, r := range some {
-			close(r.done)
+			r.done <- struct{}{}
 		}
 	}
 }

@@ -23,6 +23,7 @@ type Reaper struct {
 	inventory func() *lease.Inventory
 	log       *slog.Logger
 	pools     map[string]*lease.Pool // all ever seen: one that left the inventory may have leases still
+	stale     bool                   // whether the last attempt to reconcile failed
 	failing   bool
 }
 
@@ -31,7 +32,8 @@ func (s *Store) NewReaper(inventory func() *lease.Inventory, log *slog.Logger) *
 	return &Reaper{store: s, inventory: inventory, log: log, pools: map[string]*lease.Pool{}}
 }
 
-// Run reaps and reconciles until the context ends, and reconciles at once when the inventory changed.
+// Run reaps and reconciles until the context ends, and reconciles at once when the inventory changed, or when Guard sees that Redis
+// lost its state.
 func (r *Reaper) Run(ctx context.Context, changed <-chan struct{}) {
 	reap, reconcile := time.NewTimer(reapEvery), time.NewTicker(reconcileEvery)
 	defer reap.Stop()
@@ -43,10 +45,14 @@ func (r *Reaper) Run(ctx context.Context, changed <-chan struct{}) {
 			return
 		case <-changed:
 			err = r.Reconcile(ctx)
+		case <-r.store.emptied:
+			err = r.Reconcile(ctx)
 		case <-reconcile.C:
 			err = r.Reconcile(ctx)
 		case <-reap.C:
-			err = r.reap(ctx, reap)
+			if err = r.reap(ctx, reap); err == nil && r.stale {
+				err = r.Reconcile(ctx)
+			}
 		case <-r.store.joined: // what it waits for may be due before long
 			err = r.reap(ctx, reap)
 		}
@@ -56,6 +62,7 @@ func (r *Reaper) Run(ctx context.Context, changed <-chan struct{}) {
 
 // Reconcile reconciles every pool of the inventory, and those that left it.
 func (r *Reaper) Reconcile(ctx context.Context) error {
+	r.stale = true
 	inv := r.inventory()
 	for name := range r.pools {
 		r.pools[name] = &lease.Pool{Name: name}
@@ -68,6 +75,7 @@ func (r *Reaper) Reconcile(ctx context.Context) error {
 			return err
 		}
 	}
+	r.stale = false
 	return nil
 }
 

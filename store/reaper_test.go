@@ -151,3 +151,30 @@ func TestReaperLogsAnOutageOnce(t *testing.T) {
 		}
 	})
 }
+
+// When Redis lost its state, or did not answer when the inventory changed, its devices are known to it again within seconds, not
+// within half a minute: they are to be had as soon as holders from before have stopped.
+func TestReaperKnowsDevicesAgain(t *testing.T) {
+	withReaper(t, plain(1), func(t *testing.T, r *reaped) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go r.Guard(ctx)
+		r.grant(t, lease.Request{})
+		pass(1500 * time.Millisecond)
+		r.redis.FlushAll()
+		pass(1100 * time.Millisecond)
+		r.wantSettled(t, "d000")
+		pass(ttl + grace - 2*time.Second)
+		r.paused(t, time.Second)
+		pass(2 * time.Second)
+		r.take(t, "d000")
+
+		r.inventory.Store(inventoryOf(plain(2)...))
+		r.redis.SetError("LOADING Redis is loading the dataset in memory")
+		r.changed <- struct{}{}
+		synctest.Wait()
+		r.redis.SetError("")
+		pass(1100 * time.Millisecond)
+		r.wantSettled(t, "d000", "d001")
+	})
+}

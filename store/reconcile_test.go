@@ -203,8 +203,8 @@ func TestReconcileNoticesRemovedLocks(t *testing.T) {
 	})
 }
 
-// When Redis lost everything, the inventory is all it takes: every device is to be had, no lease is known, and fences
-// are above all that were granted before.
+// When Redis lost everything, the inventory is all it takes: every device is to be had once those who held one have stopped, no
+// lease is known, and fences are above all that were granted before.
 func TestReconcileAfterLossOfData(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
 		l := newLab(t, r, device("a", ""))
@@ -216,7 +216,8 @@ func TestReconcileAfterLossOfData(t *testing.T) {
 		l.reconcile(t, device("a", ""))
 		l.wantSettled(t, "a")
 		_, err := l.Keepalive(t.Context(), lost.ID)
-		wantCode(t, err, lease.CodeNotFound)
+		wantEnded(t, err, lease.ReasonStoreLost)
+		r.Advance(ttl + grace + l.moment())
 		if got := l.take(t, "a"); got.Fence <= lost.Fence {
 			t.Errorf("fence %d after %d", got.Fence, lost.Fence)
 		}

@@ -99,6 +99,18 @@ func (r reply) noneFree(matching int) error {
 	return lease.NoneFreeError(a)
 }
 
+// paused is the error of an allocation while nothing is granted, since Redis lost its state.
+func (r reply) paused(pool string) error {
+	left, err := r.integer(0)
+	if err != nil {
+		return err
+	}
+	wait := time.Duration(left) * time.Millisecond
+	return &lease.Error{Code: lease.CodeUnavailable, RetryAfter: wait, Message: fmt.Sprintf(
+		"the lease store came back without its state, and devices of pool %s may still be in use by holders from before: none is leased until %s",
+		pool, r.now.Add(wait).Format(time.RFC3339))}
+}
+
 // availability reads a shortage, as view.lua gives it.
 func (r reply) availability(shortage []any, matching int) (lease.Availability, error) {
 	a := lease.Availability{Matching: matching, Now: r.now}
@@ -141,12 +153,8 @@ func (r reply) renewal() (lease.Renewal, error) {
 	expire, err1 := r.integer(0)
 	deadline, err2 := r.integer(1)
 	ttl, err3 := r.integer(2)
-	confirmed, err4 := r.integer(3)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return lease.Renewal{}, err
-	}
-	if !r.replicated {
-		expire = min(confirmed, expire)
 	}
 	return lease.Renewal{
 		Expire: time.UnixMilli(expire).UTC(), Deadline: time.UnixMilli(deadline).UTC(),

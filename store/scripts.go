@@ -20,7 +20,7 @@ type script struct {
 
 // scripts are all of them, each with what they share.
 type scripts struct {
-	allocate, poll, keepalive, release, reap, requeue, register, retire, setDevice, devices, leases, confirm script
+	allocate, poll, keepalive, release, reap, requeue, register, retire, setDevice, devices, leases, confirm, confirmed, guard script
 }
 
 func loadScripts() *scripts { return loadScriptsWith(readScript) }
@@ -44,9 +44,12 @@ func loadScriptsWith(read func(name string) string) *scripts {
 			"prelude", "allocate", "records", "shortage", "allocate_refuse", "ends", "serve", "view", "allocate_other")),
 		keepalive: promising(compose("keepalive", "keepalive", "prelude", "records", "ends", "serve", "keepalive_other")),
 		release:   compose("release", "prelude", "release", "records", "ends", "serve", "release_other"),
-		confirm:   compose("confirm", "confirm"), devices: reading("devices"), leases: reading("leases"),
+		confirm:   compose("confirm", "confirm"), confirmed: compose("confirmed", "confirmed"),
+		devices: reading("devices"), leases: reading("leases"),
 		poll: promising(showing("poll")), setDevice: showing("set_device"),
-		reap: changing("reap"), requeue: changing("requeue"), register: changing("register"), retire: changing("retire"),
+		reap: changing("reap"), requeue: changing("requeue"), retire: changing("retire"),
+		register: compose("register", "prelude", "records", "ends", "serve", "epoch", "register"),
+		guard:    compose("guard", "prelude", "records", "epoch", "guard"),
 	}
 }
 

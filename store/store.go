@@ -8,6 +8,7 @@ package store
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,7 @@ type Options struct {
 	Grace      time.Duration         // how long a lock outlives what its holder was told, so that the holder stops first
 	Confirm    int                   // how many replicas of Redis must have what a holder is told, before it is; 0 for none
 	Registerer prometheus.Registerer // where metrics are registered; nil for nowhere
+	Log        *slog.Logger          // for what Guard finds out about Redis; nil for nowhere
 }
 
 // Store is the leases, in Redis. It is safe for concurrent use.
@@ -37,7 +39,10 @@ type Store struct {
 	scripts      *scripts
 	metrics      *metrics
 	bells        bells
+	guard        guard
+	log          *slog.Logger
 	joined       chan struct{} // holds one element after a lease joined a line
+	emptied      chan struct{} // holds one element after it was seen that Redis lost its state
 }
 
 // New returns a store that uses a Redis. The client should have ContextTimeoutEnabled with ReadTimeout and WriteTimeout -1, so
@@ -48,9 +53,12 @@ func newStore(rdb redis.UniversalClient, o Options, sc *scripts) *Store {
 	if o.Timeout == 0 {
 		o.Timeout = 800 * time.Millisecond
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	return &Store{
 		rdb: rdb, pipeline: pipeline{rdb: rdb, timeout: o.Timeout}, timeout: o.Timeout, grace: o.Grace, confirmation: confirmation{replicas: o.Confirm, patience: o.Timeout / 4},
-		scripts: sc, metrics: newMetrics(o.Registerer), joined: make(chan struct{}, 1),
+		scripts: sc, metrics: newMetrics(o.Registerer), joined: make(chan struct{}, 1), emptied: make(chan struct{}, 1), log: o.Log,
 	}
 }
 
@@ -61,10 +69,17 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // call runs one exchange with Redis under the store's timeout, and measures it.
 func (s *Store) call(ctx context.Context, operation string, exchange func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
+	return s.measure(operation, func() error {
+		ctx, cancel := context.WithTimeout(ctx, s.timeout)
+		defer cancel()
+		return exchange(ctx)
+	})
+}
+
+// measure runs one exchange with Redis.
+func (s *Store) measure(operation string, exchange func() error) error {
 	start := time.Now()
-	err := classify(operation, exchange(ctx))
+	err := classify(operation, exchange())
 	s.metrics.called(operation, time.Since(start), err)
 	return err
 }
@@ -83,12 +98,12 @@ func (s *Store) run(ctx context.Context, sc script, pool string, args ...any) (r
 func (s *Store) once(ctx context.Context, sc script, pool string, args ...any) (reply, error) {
 	var raw []any
 	replicated := true
-	err := s.call(ctx, sc.name, func(ctx context.Context) (err error) {
+	err := s.measure(sc.name, func() (err error) {
 		if sc.promises && s.confirmation.replicas > 0 {
 			raw, replicated, err = s.runConfirmed(ctx, sc, poolKeys(pool), args)
-			return err
+		} else {
+			raw, err = s.eval(ctx, sc, poolKeys(pool), args)
 		}
-		raw, err = s.eval(ctx, sc, poolKeys(pool), args)
 		return err
 	})
 	if err != nil {
@@ -109,7 +124,8 @@ func (s *Store) once(ctx context.Context, sc script, pool string, args ...any) (
 // Allocate grants a lease, or returns the one that the same id has already; granted tells which. With g.Wait a lease that
 // can't be granted now waits in line: it is pending. The errors are lease.CodeNoneFree; lease.CodeQuota when the holder has as
 // much as the pool allows; lease.CodeInvalid when the id is that of another request; lease.CodeEnded when its lease is over;
-// lease.CodeNotReplicated when too few replicas have it, after which the same call may succeed.
+// lease.CodeNotReplicated when too few replicas have it, after which the same call may succeed; lease.CodeUnavailable with
+// RetryAfter while nothing is granted since Redis lost its state.
 func (s *Store) Allocate(ctx context.Context, g lease.Grant) (l *lease.Lease, granted bool, err error) {
 	args := s.allocateArgs(g)
 	reply, err := s.run(ctx, s.scripts.allocate, g.ID.Pool(), args...)
@@ -125,6 +141,7 @@ func (s *Store) Allocate(ctx context.Context, g lease.Grant) (l *lease.Lease, gr
 			wake(s.joined)
 		}
 		l, err := reply.lease(0, g.ID)
+		s.guard.note(g.ID.Pool(), g.TTL)
 		if errors.Is(err, lease.ErrNotReplicated) && reply.outcome == "granted" {
 			err = notReplicated(s.Retract(ctx, g.ID))
 		}
@@ -135,6 +152,8 @@ func (s *Store) Allocate(ctx context.Context, g lease.Grant) (l *lease.Lease, gr
 		return nil, false, reply.quota(g)
 	case "none_free":
 		return nil, false, reply.noneFree(g.Matching)
+	case "paused":
+		return nil, false, reply.paused(g.ID.Pool())
 	}
 	return nil, false, reply.fault()
 }
@@ -157,7 +176,11 @@ func (s *Store) Poll(ctx context.Context, id lease.ID) (*lease.Lease, error) {
 		return nil, err
 	}
 	if reply.outcome == "polled" {
-		return reply.lease(0, id)
+		l, err := reply.lease(0, id)
+		if l != nil {
+			s.guard.note(id.Pool(), l.TTL)
+		}
+		return l, err
 	}
 	return nil, reply.fault()
 }
@@ -173,11 +196,10 @@ func (s *Store) Keepalive(ctx context.Context, id lease.ID) (lease.Renewal, erro
 		return lease.Renewal{}, reply.fault()
 	}
 	r, err := reply.renewal()
+	s.guard.note(id.Pool(), r.TTL)
 	if s.confirmation.replicas > 0 && err == nil {
 		r.Replicated = &reply.replicated
-	}
-	if reply.replicated && s.confirmation.replicas > 0 {
-		s.confirm(ctx, id, r.Expire)
+		r.Expire, err = s.confirmed(ctx, id, r.Expire, reply.replicated)
 	}
 	return r, err
 }

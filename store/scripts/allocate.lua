@@ -1,5 +1,5 @@
 -- allocate: grant a lease, or have it wait in line; the same id again is the same lease. Here is the usual case: a new lease of
--- one device, while nobody waits and nothing is due. The rest is in allocate_refuse.lua and allocate_other.lua.
+-- one device, while nobody waits, nothing is due and grants are not paused. The rest is in allocate_refuse.lua and allocate_other.lua.
 --
 -- ARGV   1 id, 2 digest of the request, 3 TTL ms, 4 longest hold ms, 5 grace ms, 6 holder, 7 purpose, 8 link, 9 demands as
 --        asked, 10 wants, 11 how many devices match any, 12 priority, 13 ms of waiting that count as a step of priority,
@@ -11,6 +11,7 @@
 --        ended                        …: reason, ms it ended
 --        quota                        …: leases and devices that the holder has or waits for
 --        none_free                    …: shortage
+--        paused                       …: ms that nothing is granted yet, since Redis lost its state
 local id, digest, ttl, hold, grace, holder, wants = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[10]
 local patience, waits, mostLeases, mostDevices = ARGV[14], ARGV[15] == '1', tonumber(ARGV[16]), tonumber(ARGV[17])
 
@@ -46,7 +47,7 @@ local busy -- whether it is sure that the request has to be refused, unless it w
 
 do
   local one = string.match(wants, '^1%*([^;]+)$') -- device, or class|class
-  local usual = one and redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS) == 0
+  local usual = one and redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS, PAUSED) == 0
     and not redis.call('ZRANGEBYSCORE', ACTIVE, '-inf', STAMP, 'LIMIT', '0', '1')[1]
   if usual and has then
     local leases, devices = has()

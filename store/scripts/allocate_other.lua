@@ -1,5 +1,5 @@
 -- allocate_other: what allocate.lua does not: where somebody waits, where something is due, several devices, an id that was
--- used before.
+-- used before, a pause of grants.
 local the = theLine()
 
 -- again answers for an id that was used before.
@@ -65,4 +65,6 @@ end
 serve()
 if grant then return report('granted', grant.view) end
 if waits then return report('waits', view(id)) end
+local paused = redis.call('PTTL', PAUSED)
+if paused > 0 then return report('paused', paused) end
 return report('none_free', unpack(shortage(wants)))

@@ -4,15 +4,13 @@
 -- KEYS   as in the prelude
 -- ARGV   1 id
 -- reply  report of an outcome
---        renewed     …: ms it now expires, ms of its deadline, TTL ms, ms that replicas knew it to expire before, as far as
---                    recorded
+--        renewed     …: ms it now expires, ms of its deadline, TTL ms
 --        not_found
 --        pending     it waits in line
 --        ended       …: reason, ms it ended
 do
   local id, tag, call = ARGV[1], KEYS[1], redis.call
-  local f = call('HMGET', 'lease' .. tag .. ':' .. id, 'state', 'devices', 'ttl_ms', 'grace_ms', 'deadline_ms', 'grant_ms',
-    'confirmed_ms')
+  local f = call('HMGET', 'lease' .. tag .. ':' .. id, 'state', 'devices', 'ttl_ms', 'grace_ms', 'deadline_ms')
   if f[1] == 'active' then
     local clock = call('TIME')
     local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -31,7 +29,7 @@ do
       if late > 0 then
         redis.pcall('XADD', 'events' .. tag, 'MAXLEN', '~', '10000', '*', 'type', 'renewed_late', 'lease', id, 'late_ms', late)
       end
-      return { 'renewed', now, false, false, 0, expire, deadline, ttl, f[7] or f[6] + ttl }
+      return { 'renewed', now, false, false, 0, expire, deadline, ttl }
     end
   end
 end

@@ -1,7 +1,11 @@
 -- keepalive_other: what keepalive.lua does not: a lease that is not renewed, and why.
 local id = ARGV[1]
 local lease = record(id)
-if not lease then return report('not_found') end
+if not lease then
+  local lost = redis.call('GET', 'lost' .. TAG)
+  if lost then return report('ended', 'store_lost', lost) end -- with what Redis lost
+  return report('not_found')
+end
 if lease.state == 'pending' then return report('pending') end
 if lease.state == 'active' then
   local held = remaining(id, lease.devices) > 0

@@ -125,6 +125,7 @@ local function nextNumber() return math.max(tonumber(redis.call('GET', FENCE) or
 
 local function draw() redis.call('SET', FENCE, nextNumber()) end
 
+local paused = redis.call('EXISTS', PAUSED) == 1 -- then nothing is to be had
 local spoken, barred = {}, {}               -- devices, classes and devices
 local checked = {}                         -- of each device that was looked at, its grants so far, false if it is not to be had
 local changes = {}                         -- how often something of a class, or a device, was spoken for
@@ -175,7 +176,7 @@ end
 
 -- candidate is the first device at a place, or behind it, of a class or of the one device that is named, and its place.
 local function candidate(node, at)
-  if barred[node] then return nil end
+  if paused or barred[node] then return nil end
   if isClass(node) then return shelved(node, at) end
   return at == 1 and byName(node) or nil, 1
 end

@@ -15,6 +15,7 @@ local LOCK, LEASE, DEVICE, HOLDER = 'lock' .. ONE, 'lease' .. ONE, 'device' .. O
 local FREE, MAINTENANCE, QUEUE_FOR = 'free' .. ONE, 'maintenance' .. ONE, 'queue' .. ONE
 local ACTIVE, ENDED, DEVICES, FENCE, EVENTS = 'active' .. TAG, 'ended' .. TAG, 'devices' .. TAG, 'fence' .. TAG, 'events' .. TAG
 local QUEUE, WANTED, TICKETS, ASKED = 'queue' .. TAG, 'wanted' .. TAG, 'tickets' .. TAG, 'asked' .. TAG
+local PAUSED = 'paused' .. TAG
 
 local BATCH = 128          -- the most that one script reads of anything that can grow
 local WORK = 50            -- about how many calls to Redis one script makes for what may be left to the next

@@ -1,9 +1,10 @@
 -- register: make devices of the inventory known, or known by a new class, and put right where the indexes disagree with
 -- their locks. A lease whose lock was removed by hand ends here.
 --
--- ARGV   device, class; at most 32 pairs
--- reply  report of 'registered'
-for i = 1, #ARGV, 2 do
+-- ARGV   1 to 4 as guard in epoch.lua, then device, class; at most 32 pairs
+-- reply  report of 'registered', …: as guard
+local seen = guard(true)
+for i = 5, #ARGV, 2 do
   local device, class = ARGV[i], ARGV[i + 1]
   local f = redis.call('HMGET', DEVICE .. device, 'class', 'state', 'last_lease')
   local old, state, last = f[1], f[2], f[3]
@@ -26,4 +27,4 @@ for i = 1, #ARGV, 2 do
   end
 end
 serve()
-return report('registered')
+return report('registered', unpack(seen))

@@ -20,7 +20,8 @@ type Redis struct {
 	Addr   string
 
 	// Advance lets time pass for everything that is stored: keys expire, and recorded times lie that much further back.
-	// Nobody waits for it. What a caller keeps, such as a position in a list, does not move along.
+	// Nobody waits for it. What a caller keeps, such as a position in a list, does not move along. Of a negative duration it is as if
+	// Redis's clock were set back.
 	Advance func(d time.Duration)
 
 	// Slack is how much time may pass by itself while a test runs: none on an embedded Redis, whose clock stands still.
@@ -55,9 +56,22 @@ func Embedded(t testing.TB) *Redis {
 	}
 	t.Cleanup(m.Close)
 	return &Redis{Client: Client(t, m.Addr()), Addr: m.Addr(), Advance: func(d time.Duration) {
+		if d < 0 {
+			postpone(m, -d)
+		}
 		now = now.Add(d)
 		m.SetTime(now)
 	}}
+}
+
+// postpone has every key that expires live that much longer. A real Redis notes when keys expire, so that they do when its clock is
+// set back; the embedded one how long they live.
+func postpone(m *miniredis.Miniredis, d time.Duration) {
+	for _, key := range m.Keys() {
+		if left := m.TTL(key); left > 0 {
+			m.SetTTL(key, left+d)
+		}
+	}
 }
 
 // Client connects to a Redis as the services do.

@@ -37,6 +37,7 @@ type AllocatorOptions struct {
 	KeepaliveURL string                  // base URL of the keepalive service, as holders reach it
 	RetryAfter   time.Duration           // when a client that got none_free should ask again
 	Reread       time.Duration           // how often at the least a waiting request asks the store, which may fail to tell it; 0 for 5 s
+	MaxWaiting   int                     // how many requests wait in line at once; others are answered without waiting. 0 for 5000
 }
 
 type allocator struct {
@@ -56,7 +57,7 @@ func NewAllocator(o AllocatorOptions) http.Handler {
 		store: o.Store, inventory: o.Inventory, keepaliveURL: o.KeepaliveURL,
 		line: &line{
 			store: o.Store, stopping: o.Health.Stopping(), reread: cmp.Or(o.Reread, defaultReread),
-			waiting: f.NewGauge(prometheus.GaugeOpts{Name: "lease_waiting_requests", Help: "Requests that wait in line in this process now."}),
+			waiting: s.limits.limit("waiting", cmp.Or(o.MaxWaiting, defaultMaxWaiting), "lease_waiting_requests", "Requests that wait in line in this process now."),
 		},
 		denied: f.NewCounterVec(prometheus.CounterOpts{Name: "lease_denied_total", Help: "Requests for a lease that got none."}, []string{"pool", "code"}),
 	}

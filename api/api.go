@@ -4,9 +4,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
@@ -17,9 +19,10 @@ import (
 // TokenHeader carries the lease token of a request. It is never in a URL, and never logged.
 const TokenHeader = "Lease-Token"
 
-// Pinger says whether the store answers.
+// Pinger says whether the store answers, and in which pools nothing is granted for now, until when.
 type Pinger interface {
 	Ping(ctx context.Context) error
+	Pauses() map[string]time.Time
 }
 
 // Options are what both services need.
@@ -28,6 +31,8 @@ type Options struct {
 	Log      *slog.Logger         // for access lines and the causes of errors
 	Registry *prometheus.Registry // served at /metrics; both the service's and the store's metrics go there
 	Health   *Health              // served at /readyz
+
+	MaxRequests int // how many requests to the store are served at once; others are refused. 0 for 1000
 }
 
 // service is a Gin engine with what both services have: health, metrics, documentation and problem errors.
@@ -36,6 +41,7 @@ type service struct {
 	router *router
 	huma   huma.API
 	errors *errorWriter
+	limits *limits
 }
 
 func newService(title, description string, store Pinger, o Options) *service {
@@ -54,8 +60,10 @@ func newService(title, description string, store Pinger, o Options) *service {
 	engine.GET("/livez", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"alive": true}) })
 	engine.GET("/readyz", o.Health.handler(store))
 	engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{})))
-	s := &service{engine: engine, errors: ew}
-	s.router = &router{Handler: engine, gin: engine.Group("", readBody(ew)), direct: map[string]gin.HandlerFunc{}}
+	s := &service{engine: engine, errors: ew, limits: newLimits(o.Registry)}
+	requests := s.limits.limit("requests", cmp.Or(o.MaxRequests, defaultMaxRequests), "lease_requests_in_flight", "Requests that are served now, those that wait in line aside.")
+	// A request takes its place when it is there as a whole: one that dribbles in keeps nobody out.
+	s.router = &router{Handler: engine, gin: engine.Group("", readBody(ew), requests.admit(ew)), direct: map[string]gin.HandlerFunc{}}
 	s.huma = huma.NewAPI(humaConfig(title, description, o.Version), s.router)
 	documentation(engine, s.huma.OpenAPI())
 	return s

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gin-gonic/gin"
 )
@@ -47,7 +50,23 @@ func (h *Health) Obstacle() string {
 	return ""
 }
 
-// handler answers 200 when the service is ready and the store answers, else 503 and why.
+// pause is a pool of which nothing is leased for now.
+type pause struct {
+	Pool   string    `json:"pool"`
+	Until  time.Time `json:"until_time"`
+	Reason string    `json:"reason"`
+}
+
+// pauses lists pools with until when they are paused, by name. A service with such is ready: keepalives, reads and releases go on.
+func pauses(paused map[string]time.Time) []pause {
+	var list []pause
+	for _, pool := range slices.Sorted(maps.Keys(paused)) {
+		list = append(list, pause{pool, paused[pool].UTC().Truncate(time.Second), "the lease store lost its state"})
+	}
+	return list
+}
+
+// handler answers 200 when the service is ready and the store answers, with what is paused; else 503 and why.
 func (h *Health) handler(store Pinger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		why := h.Obstacle()
@@ -58,6 +77,10 @@ func (h *Health) handler(store Pinger) gin.HandlerFunc {
 			c.JSON(http.StatusServiceUnavailable, gin.H{"ready": false, "reason": why})
 			return
 		}
-		c.JSON(http.StatusOK, gin.H{"ready": true})
+		answer := gin.H{"ready": true}
+		if paused := pauses(store.Pauses()); paused != nil {
+			answer["grants_paused"] = paused
+		}
+		c.JSON(http.StatusOK, answer)
 	}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,6 +17,18 @@ var strictJSON = huma.Format{
 	Unmarshal: func(data []byte, v any) error {
 		return explainJSON(json.Unmarshal(data, v, json.RejectUnknownMembers(true)))
 	},
+}
+
+// jsonAppender is a body that needs no reflection.
+type jsonAppender interface{ appendJSON(to []byte) []byte }
+
+// marshal writes a body as JSON with a line's end.
+func marshal(w io.Writer, body any) error {
+	if fast, is := body.(jsonAppender); is {
+		_, err := w.Write(fast.appendJSON(make([]byte, 0, 256)))
+		return err
+	}
+	return strictJSON.Marshal(w, body)
 }
 
 // explainJSON says what is wrong with a body in words for who sent it.

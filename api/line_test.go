@@ -268,17 +268,26 @@ func TestOutageToTheEndOfAWait(t *testing.T) {
 	})
 }
 
-// TestLineThatRedisForgot: who waits joins it anew.
+// TestLineThatRedisForgot: who waits joins it anew, and is served when grants go on.
 func TestLineThatRedisForgot(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
 		l, _ := impatient(t, r)
 		l.allocate(`{"name":"nuc-01"}`).want(201)
 		later := l.later(func() *answer { return l.wait("10m", `{"name":"nuc-01"}`) })
 		l.until("one waits", func() bool { return len(l.queue("default")) == 1 })
+		r.Advance(time.Second)
 		if err := r.Client.FlushDB(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
+		r.Advance(time.Second)
 		l.reconcile()
+		l.until("one waits again", func() bool { return len(l.queue("default")) == 1 })
+		if n, err := r.Client.Del(t.Context(), "paused:{default}").Result(); n != 1 || err != nil {
+			t.Fatalf("lift the pause: %d, %v", n, err)
+		}
+		if _, err := l.store.Reap(t.Context(), "default"); err != nil {
+			t.Fatal(err)
+		}
 		(<-later).want(201)
 	})
 }

@@ -34,7 +34,7 @@ func observe(access *accessLog, m *httpMetrics) gin.HandlerFunc {
 		if id == "" || !requestIDRE.MatchString(id) {
 			id = newRequestID()
 		}
-		c.Header(requestIDHeader, id)
+		c.Writer.Header()[requestIDHeader] = []string{id}
 		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, id))
 		c.Next()
 		took := time.Since(start)
@@ -69,7 +69,7 @@ func readBody(ew *errorWriter) gin.HandlerFunc {
 		if c.Request.Body == nil || c.Request.Body == http.NoBody {
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, MaxBodyBytes))
+		body, err := readAll(c.Request)
 		var tooLarge *http.MaxBytesError
 		var network net.Error
 		switch {
@@ -82,4 +82,12 @@ func readBody(ew *errorWriter) gin.HandlerFunc {
 		}
 		c.Request.Body = io.NopCloser(bytes.NewReader(body))
 	}
+}
+
+// readAll reads the body of a request, if it is not too long.
+func readAll(r *http.Request) ([]byte, error) {
+	if r.ContentLength > MaxBodyBytes {
+		return nil, &http.MaxBytesError{Limit: MaxBodyBytes}
+	}
+	return io.ReadAll(http.MaxBytesReader(nil, r.Body, MaxBodyBytes))
 }

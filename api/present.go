@@ -29,7 +29,7 @@ type leaseBody struct {
 	DeadlineTime     *time.Time `json:"deadline_time,omitempty" doc:"The moment past which no keepalive extends the lease; absent before the grant"`
 	EndedTime        *time.Time `json:"ended_time,omitempty"`
 
-	EndedReason              lease.Reason `json:"ended_reason,omitempty" enum:"released,expired,deadline,revoked,abandoned" doc:"Why it ended"`
+	EndedReason              lease.Reason `json:"ended_reason,omitempty" enum:"released,expired,deadline,revoked,abandoned,store_lost" doc:"Why it ended"`
 	KeepaliveURL             string       `json:"keepalive_url,omitempty" doc:"POST here, with the token, to keep the lease alive"`
 	KeepaliveIntervalSeconds int64        `json:"keepalive_interval_seconds,omitempty" doc:"How often: a third of the TTL, so that two may be lost"`
 

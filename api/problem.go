@@ -29,25 +29,26 @@ var statuses = map[lease.Code]int{
 	lease.CodeEnded:         http.StatusGone,
 	lease.CodeUnavailable:   http.StatusServiceUnavailable,
 	lease.CodeNotReplicated: http.StatusServiceUnavailable,
+	lease.CodeOverloaded:    http.StatusServiceUnavailable,
 	lease.CodeInternal:      http.StatusInternalServerError,
 }
 
 // Status returns the HTTP status of a code.
 func Status(code lease.Code) int { return statuses[code] }
 
-// storeRetry is the Retry-After of store_unavailable and not_replicated: holders must get their keepalives through.
+// storeRetry is the Retry-After of store_unavailable, not_replicated and overloaded: holders must get their keepalives through.
 const storeRetry = time.Second
 
 // Problem is an error as clients see it: RFC 9457 problem details, with extension members.
 type Problem struct {
 	Title  string       `json:"title" doc:"What the status means" example:"Too Many Requests"`
 	Status int          `json:"status" doc:"The HTTP status" example:"429"`
-	Code   lease.Code   `json:"code" doc:"Stable; decide by this" enum:"invalid,forbidden,not_found,no_match,none_free,quota_exceeded,conflict,lease_ended,store_unavailable,not_replicated,internal"`
+	Code   lease.Code   `json:"code" doc:"Stable; decide by this" enum:"invalid,forbidden,not_found,no_match,none_free,quota_exceeded,conflict,lease_ended,store_unavailable,not_replicated,overloaded,internal"`
 	Detail string       `json:"detail" doc:"What is wrong, and what is allowed"`
 	Errors []FieldError `json:"errors,omitempty" doc:"Each field that is wrong"`
 
 	RetryAfterSeconds int64         `json:"retry_after_seconds,omitempty" doc:"When to try again, as in the Retry-After header"`
-	EndedReason       lease.Reason  `json:"ended_reason,omitempty" enum:"released,expired,deadline,revoked,abandoned" doc:"With lease_ended: why"`
+	EndedReason       lease.Reason  `json:"ended_reason,omitempty" enum:"released,expired,deadline,revoked,abandoned,store_lost" doc:"With lease_ended: why"`
 	EndedTime         *time.Time    `json:"ended_time,omitempty" doc:"With lease_ended: when"`
 	Availability      *Availability `json:"availability,omitempty" doc:"With none_free: how the matching devices are used"`
 }
@@ -103,11 +104,13 @@ func (w *errorWriter) problem(ctx context.Context, err error) *Problem {
 		p.Detail = "something went wrong here; the log has the cause under this request's id"
 		w.log.ErrorContext(ctx, "internal error", "error", err)
 	case lease.CodeUnavailable:
-		p.RetryAfterSeconds = seconds(storeRetry)
+		p.RetryAfterSeconds = seconds(max(storeRetry, e.RetryAfter+time.Second-1)) // rounded up
 		w.log.WarnContext(ctx, "store unavailable", "error", err)
 	case lease.CodeNotReplicated:
 		p.RetryAfterSeconds = seconds(storeRetry)
 		w.log.WarnContext(ctx, "too few replicas of Redis have the lease", "error", err)
+	case lease.CodeOverloaded: // not logged: lease_overload_total counts it
+		p.RetryAfterSeconds = seconds(storeRetry)
 	case lease.CodeNoneFree:
 		p.RetryAfterSeconds = seconds(w.retryAfter)
 	case lease.CodeQuota:
@@ -145,7 +148,7 @@ func (w *errorWriter) write(c *gin.Context, p *Problem) {
 func (w *errorWriter) send(c *gin.Context, status int, contentType string, body any) {
 	c.Header("Content-Type", contentType)
 	c.Status(status)
-	if err := strictJSON.Marshal(c.Writer, body); err != nil {
+	if err := marshal(c.Writer, body); err != nil {
 		w.log.WarnContext(c.Request.Context(), "write answer", "error", err) // the client has gone
 	}
 }

@@ -13,6 +13,12 @@ import (
 // writeTimeout is how long a request may take, from its headers to the end of its answer, beside what it waits in line.
 const writeTimeout = 20 * time.Second
 
+// MaxHeaderBytes is how long a request may be without its body. net/http takes headerSlack more than it is told.
+const (
+	MaxHeaderBytes = 16 << 10
+	headerSlack    = 4 << 10
+)
+
 // Serve answers requests on a listener until the context ends; then it says on /readyz that it is stopping, answers those that
 // wait in line, finishes the running requests within the grace, and returns. Whoever listened first knows that the address is
 // good before serving.
@@ -23,7 +29,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, health *Health, 
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
+		MaxHeaderBytes:    MaxHeaderBytes - headerSlack,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)

@@ -10,7 +10,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/automation-infra/automation-infra/lease"
 )
@@ -54,12 +53,13 @@ const waitKey = "wait"
 // mayWait reports whether a request asked to wait, so that how long it took says nothing of how fast the service is.
 func mayWait(c *gin.Context) bool { return c.GetBool(waitKey) }
 
-// line is where requests wait. Each waits in its own goroutine, for what the store tells of its lease, and holds nothing else.
+// line is where requests wait. Each waits in its own goroutine, for what the store tells of its lease, and holds nothing else: not even
+// its place among the requests that are served at once.
 type line struct {
 	store    Allocator
 	stopping <-chan struct{}
 	reread   time.Duration // how often to look without being told
-	waiting  prometheus.Gauge
+	waiting  *limit
 }
 
 // await asks for a lease, and again whenever it may have changed, until it is pending no longer or the wait is over. It returns
@@ -75,8 +75,11 @@ func (w *line) await(ctx context.Context, id lease.ID, wait time.Duration, ask f
 	if l, err = ask(false); err != nil || l.State != lease.StatePending {
 		return l, false, err
 	}
-	w.waiting.Inc()
-	defer w.waiting.Dec()
+	if !w.waiting.enter() { // it is asked again after Retry-After; the place in line is kept until then
+		return l, false, nil
+	}
+	defer w.waiting.leave()
+	leavePlace(ctx)
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	for {

@@ -53,7 +53,7 @@ func TestErrors(t *testing.T) {
 			retryAfter = 20 * time.Second
 		case lease.CodeQuota:
 			told.Field, retryAfter = "", 20*time.Second
-		case lease.CodeUnavailable, lease.CodeNotReplicated:
+		case lease.CodeUnavailable, lease.CodeNotReplicated, lease.CodeOverloaded:
 			retryAfter = time.Second
 		}
 		s.err = told

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/automation-infra/automation-infra/store/storetest"
 )
 
@@ -36,12 +38,18 @@ var build = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-func TestMain(m *testing.M) {
-	code := m.Run()
+// TestMain proves that no goroutine is left behind, and removes what was built.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(tests{m}) }
+
+type tests struct{ m *testing.M }
+
+func (t tests) Run() int {
+	code := t.m.Run()
+	http.DefaultClient.CloseIdleConnections()
 	if dir, _ := build(); dir != "" {
 		_ = os.RemoveAll(dir)
 	}
-	os.Exit(code)
+	return code
 }
 
 // program is one that runs.
@@ -56,12 +64,23 @@ type program struct {
 // start starts a program with this environment and nothing else of ours.
 func start(t *testing.T, name string, env ...string) *program {
 	t.Helper()
+	return startAs(t, exec.Command(path(t, name)), env...)
+}
+
+// path is where a program is.
+func path(t *testing.T, name string) string {
+	t.Helper()
 	dir, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &program{t: t, exited: make(chan struct{}), lines: &lines{changed: make(chan struct{})}}
-	p.cmd = exec.Command(filepath.Join(dir, name))
+	return filepath.Join(dir, name)
+}
+
+// startAs starts a program by a command.
+func startAs(t *testing.T, cmd *exec.Cmd, env ...string) *program {
+	t.Helper()
+	p := &program{t: t, cmd: cmd, exited: make(chan struct{}), lines: &lines{changed: make(chan struct{})}}
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	p.cmd.Stderr = &p.stderr
 	out, err := p.cmd.StdoutPipe()
@@ -82,7 +101,7 @@ func start(t *testing.T, name string, env ...string) *program {
 		_ = p.cmd.Process.Kill() // it may have ended
 		<-p.exited
 		if t.Failed() {
-			t.Logf("%s said:\n%s%s", name, p.lines, &p.stderr)
+			t.Logf("%s said:\n%s%s", cmd, p.lines, &p.stderr)
 		}
 	})
 	return p
@@ -275,6 +294,33 @@ func TestStandaloneStartsAndStops(t *testing.T) {
 		if !strings.Contains(p.stderr.String(), say) {
 			t.Errorf("did not say %q: %s", say, &p.stderr)
 		}
+	}
+}
+
+// TestStopAnswersWhoWaits: who waits in line is told at once, and the program ends well before the grace is over.
+func TestStopAnswersWhoWaits(t *testing.T) {
+	t.Parallel()
+	p, base := standalone(t, "SHUTDOWN_GRACE=5m")
+	get(t, base+"/v1/devices/rpi4-01", http.StatusOK)
+	if status, body := post(t, base+"/v1/leases", `{"name":"rpi4-01"}`); status != http.StatusCreated {
+		t.Fatalf("allocate: %d %s", status, body)
+	}
+	answered := make(chan string, 1)
+	go func() {
+		status, body, err := request(t.Context(), http.MethodPost, base+"/v1/leases?wait=10m", `{"name":"rpi4-01"}`)
+		answered <- fmt.Sprintf("%d %s %v", status, body, err)
+	}()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for !strings.Contains(get(t, base+"/metrics", http.StatusOK), "lease_waiting_requests 1\n") {
+		<-poll.C
+	}
+	p.signal(syscall.SIGTERM)
+	if answer := <-answered; !strings.HasPrefix(answer, "202 ") {
+		t.Errorf("who waits is told %s", answer)
+	}
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }
 

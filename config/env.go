@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net"
@@ -54,17 +55,19 @@ type InventoryFile struct {
 	Inventory string `envconfig:"INVENTORY" desc:"the inventory file of the lab; the allocator needs it, standalone has an example" allowed:"the path of the inventory file"`
 }
 
-// Leasing is what the allocator tells of leases.
+// Leasing is how the allocator leases.
 type Leasing struct {
 	KeepaliveURL string        `envconfig:"KEEPALIVE_URL" default:"http://localhost:7080" desc:"where holders reach the keepalive service; every lease tells it" allowed:"an absolute http or https URL without user, query or fragment, such as https://lab.example.com"`
 	RetryAfter   time.Duration `envconfig:"RETRY_AFTER" default:"20s" desc:"how long a client waits when no device is free" allowed:"a duration from 1s to 10m, in whole seconds, such as 20s"`
 	LeaseGrace   time.Duration `envconfig:"LEASE_GRACE" default:"2s" desc:"how much longer a lock lives than its holder is told" allowed:"a duration from 0s to 1m, such as 2s"`
+	MaxWaiting   int           `envconfig:"MAX_WAITING" default:"5000" desc:"how many requests wait in line at once; others are answered without waiting" allowed:"an integer from 1 to 100000"`
 }
 
 // Process is what every service has.
 type Process struct {
 	Log           Log
 	PprofAddr     string        `envconfig:"PPROF_ADDR" desc:"where profiles are served under /debug/pprof/, for developers; empty for nowhere" allowed:"an address to listen on, such as 127.0.0.1:6060"`
+	MaxRequests   int           `envconfig:"MAX_REQUESTS" default:"1000" desc:"how many requests are served at once, those that wait in line aside; others are refused" allowed:"an integer from 1 to 100000"`
 	ShutdownGrace time.Duration `envconfig:"SHUTDOWN_GRACE" default:"10s" desc:"how long requests may take to finish when the service stops" allowed:"a duration from 0s to 5m, such as 10s"`
 }
 
@@ -133,6 +136,7 @@ func (l *Leasing) check(e *environment) {
 	l.KeepaliveURL = strings.TrimRight(l.KeepaliveURL, "/")
 	e.require("RETRY_AFTER", within(l.RetryAfter, time.Second, 10*time.Minute) && l.RetryAfter%time.Second == 0)
 	e.require("LEASE_GRACE", within(l.LeaseGrace, 0, time.Minute))
+	e.require("MAX_WAITING", within(l.MaxWaiting, 1, 100_000))
 }
 
 func (p *Process) check(e *environment) {
@@ -140,6 +144,7 @@ func (p *Process) check(e *environment) {
 	e.require("LOG_LEVEL", slices.Contains(levels, p.Log.Level))
 	e.require("LOG_FORMAT", p.Log.Format == "json" || p.Log.Format == "text")
 	e.require("PPROF_ADDR", p.PprofAddr == "" || isListenAddress(p.PprofAddr))
+	e.require("MAX_REQUESTS", within(p.MaxRequests, 1, 100_000))
 	e.require("SHUTDOWN_GRACE", within(p.ShutdownGrace, 0, 5*time.Minute))
 }
 
@@ -162,7 +167,7 @@ func (r *Redis) check(e *environment) {
 	r.Password = Secret(password)
 }
 
-func within(d, least, most time.Duration) bool { return least <= d && d <= most }
+func within[T cmp.Ordered](value, least, most T) bool { return least <= value && value <= most }
 
 // isListenAddress reports whether s is [host]:port; an empty host is every interface, port 0 any free one.
 func isListenAddress(s string) bool {

@@ -44,8 +44,8 @@ func TestDefaultsOfTheEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	redis := config.Redis{Addrs: []string{"127.0.0.1:6379"}, Timeout: 800 * time.Millisecond}
-	process := config.Process{Log: config.Log{Level: slog.LevelInfo, Format: "json"}, ShutdownGrace: 10 * time.Second}
-	leasing := config.Leasing{KeepaliveURL: "http://localhost:7080", RetryAfter: 20 * time.Second, LeaseGrace: 2 * time.Second}
+	process := config.Process{Log: config.Log{Level: slog.LevelInfo, Format: "json"}, MaxRequests: 1000, ShutdownGrace: 10 * time.Second}
+	leasing := config.Leasing{KeepaliveURL: "http://localhost:7080", RetryAfter: 20 * time.Second, LeaseGrace: 2 * time.Second, MaxWaiting: 5000}
 	equal(t, a, config.Allocator{
 		AllocatorListener: config.AllocatorListener{AllocatorAddr: ":8080"},
 		InventoryFile:     config.InventoryFile{Inventory: "lab.yaml"},
@@ -84,7 +84,7 @@ func TestTheEnvironmentIsRead(t *testing.T) {
 	writeFile(t, secret, "from a file \r\nand no more\n")
 	setenv(t, map[string]string{
 		"ALLOCATOR_ADDR": "127.0.0.1:0", "INVENTORY": "/etc/lab.yaml", "KEEPALIVE_URL": "https://lab.example.com/keepalive//",
-		"RETRY_AFTER": "1m", "LEASE_GRACE": "0s", "SHUTDOWN_GRACE": "1m30s", "LOG_LEVEL": "WARN", "LOG_FORMAT": "text",
+		"RETRY_AFTER": "1m", "LEASE_GRACE": "0s", "SHUTDOWN_GRACE": "1m30s", "MAX_REQUESTS": "7", "MAX_WAITING": "8", "LOG_LEVEL": "WARN", "LOG_FORMAT": "text",
 		"REDIS_ADDRS": "redis-1:6379, [::1]:6380", "REDIS_USERNAME": "lab", "REDIS_PASSWORD_FILE": secret,
 		"REDIS_MASTER_NAME": "main", "REDIS_DB": "3", "REDIS_TLS": "true", "REDIS_CONFIRM_REPLICAS": "1", "REDIS_TIMEOUT": "10ms",
 	})
@@ -98,8 +98,8 @@ func TestTheEnvironmentIsRead(t *testing.T) {
 	equal(t, got, config.Allocator{
 		AllocatorListener: config.AllocatorListener{AllocatorAddr: "127.0.0.1:0"},
 		InventoryFile:     config.InventoryFile{Inventory: "/etc/lab.yaml"},
-		Leasing:           config.Leasing{KeepaliveURL: "https://lab.example.com/keepalive", RetryAfter: time.Minute},
-		Process:           config.Process{Log: config.Log{Level: slog.LevelWarn, Format: "text"}, ShutdownGrace: 90 * time.Second},
+		Leasing:           config.Leasing{KeepaliveURL: "https://lab.example.com/keepalive", RetryAfter: time.Minute, MaxWaiting: 8},
+		Process:           config.Process{Log: config.Log{Level: slog.LevelWarn, Format: "text"}, MaxRequests: 7, ShutdownGrace: 90 * time.Second},
 		Redis: config.Redis{
 			Addrs: []string{"redis-1:6379", "[::1]:6380"}, Username: "lab", Password: got.Redis.Password, PasswordFile: secret,
 			MasterName: "main", DB: 3, TLS: true, Confirm: 1, Timeout: 10 * time.Millisecond,
@@ -132,6 +132,8 @@ func TestMistakesOfTheEnvironment(t *testing.T) {
 		{"LEASE_GRACE", "-1s", `LEASE_GRACE="-1s": a duration from 0s to 1m, such as 2s`},
 		{"LEASE_GRACE", "61s", `LEASE_GRACE="61s"` + duration},
 		{"SHUTDOWN_GRACE", "6m", `SHUTDOWN_GRACE="6m": a duration from 0s to 5m, such as 10s`},
+		{"MAX_REQUESTS", "0", `MAX_REQUESTS="0": an integer from 1 to 100000`},
+		{"MAX_WAITING", "many", `MAX_WAITING="many": an integer from 1 to 100000`},
 		{"LOG_LEVEL", "trace", `LOG_LEVEL="trace": one of debug, info, warn, error`},
 		{"LOG_LEVEL", "info+1", `LOG_LEVEL="info+1": one of`},
 		{"LOG_FORMAT", "xml", `LOG_FORMAT="xml": one of json, text`},

@@ -90,7 +90,7 @@ class NotFound(LeaseError):
 
 
 class LeaseEnded(LeaseError):
-    """The lease is over; `ended_reason` is released, expired, deadline, revoked or abandoned."""
+    """The lease is over; `ended_reason` is released, expired, deadline, revoked, abandoned or store_lost."""
 
 
 class LeaseLost(LeaseEnded):
@@ -108,7 +108,7 @@ class Unreachable(Unavailable):
 _KINDS: dict[str, type[LeaseError]] = {
     "none_free": NoneFree, "quota_exceeded": QuotaExceeded, "no_match": NoMatch, "invalid": Invalid, "forbidden": Forbidden,
     "not_found": NotFound, "lease_ended": LeaseEnded, "store_unavailable": Unavailable,
-    "not_replicated": Unavailable,
+    "not_replicated": Unavailable, "overloaded": Unavailable,
 }
 _OVER = {403, 404, 410}  # statuses that say of a lease that it is not ours
 

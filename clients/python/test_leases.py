@@ -140,7 +140,7 @@ def client(server: Server) -> LeaseClient:
 
 
 class Proxy:
-    """Passes requests on to a server. Each of `faults` befalls one: "drop" its reply, or answer with this status at once."""
+    """Passes requests on to a server. Each of `faults` befalls one: "drop" its reply, or answer with this status, or 503 and this code, at once."""
 
     def __init__(self, upstream: str) -> None:
         self.faults: list[str | int] = []
@@ -152,10 +152,11 @@ class Proxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 proxy.seen.append((time.monotonic(), self.command, self.headers["Lease-Token"]))
                 fault = proxy.faults.pop(0) if proxy.faults else ""
-                if isinstance(fault, int):
-                    self.send_response(fault)
+                if fault and fault != "drop":
+                    self.send_response(fault if isinstance(fault, int) else 503)
                     self.send_header("Retry-After", "1")
                     self.end_headers()
+                    self.wfile.write(b"" if isinstance(fault, int) else json.dumps({"code": fault}).encode())
                     return
                 upstream = http.client.HTTPConnection(address, timeout=PATIENCE)
                 upstream.request(self.command, self.path, body, dict(self.headers))
@@ -312,8 +313,9 @@ def test_a_request_whose_reply_never_comes_is_given_up(server: Server, proxy: Pr
     assert server.leases("active") == []
 
 
-def test_retry_after_is_obeyed(proxy: Proxy) -> None:
-    proxy.faults = [503]
+@pytest.mark.parametrize("fault", [503, "store_unavailable", "not_replicated", "overloaded"])
+def test_retry_after_is_obeyed(proxy: Proxy, fault: str | int) -> None:
+    proxy.faults = [fault]
     with LeaseClient(proxy.url).acquire():
         (first, *_), (second, *_) = proxy.seen
         assert second - first >= 1

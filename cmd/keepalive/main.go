@@ -19,7 +19,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	common, err := service.Open(ctx, version, c.KeepaliveAddr, c.Redis, c.Process)
+	common, err := service.Open(ctx, version, c.KeepaliveAddr, 1, c.Redis, c.Process)
 	if err != nil {
 		return err
 	}

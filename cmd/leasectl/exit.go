@@ -92,6 +92,8 @@ func (a *app) refused(e *lease.Error, err error) *failure {
 		return &failure{exitUnavailable, fmt.Sprintf("%s: %s; start the service there, or set LEASES_URL or --url", a.url, reason(e))}
 	case lease.CodeNotReplicated:
 		return &failure{exitUnavailable, e.Message + "; if that goes on, the replicas of Redis are down: tell whoever runs the lab"}
+	case lease.CodeOverloaded:
+		return &failure{exitUnavailable, e.Message + "; if that goes on, the service has too much to do: tell whoever runs the lab"}
 	case lease.CodeNoneFree:
 		return &failure{exitNoDevice, e.Message + "; wait longer with --wait-timeout, or try again later"}
 	case lease.CodeQuota:

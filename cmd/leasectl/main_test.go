@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 )
 
 // buildService builds the standalone service, once, for the scripts that lease from it.
@@ -38,6 +40,11 @@ func (t tests) Run() int {
 	code := t.m.Run()
 	if path, _ := buildService(); path != "" {
 		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if leak := goleak.Find(); code == 0 && leak != nil {
+		fmt.Fprintln(os.Stderr, leak)
+		return 1
 	}
 	return code
 }

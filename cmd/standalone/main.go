@@ -31,12 +31,12 @@ func run(ctx context.Context) error {
 	defer embedded.Close()
 	go expire(ctx, embedded)
 	redis := config.Redis{Addrs: []string{embedded.Addr()}}
-	allocator, err := service.Open(ctx, version, c.AllocatorAddr, redis, c.Process)
+	allocator, err := service.Open(ctx, version, c.AllocatorAddr, 2, redis, c.Process)
 	if err != nil {
 		return err
 	}
 	defer allocator.Close()
-	keepalive, err := service.Open(ctx, version, c.KeepaliveAddr, redis, c.Process)
+	keepalive, err := service.Open(ctx, version, c.KeepaliveAddr, 2, redis, c.Process)
 	if err != nil {
 		return err
 	}

@@ -29,20 +29,21 @@ type Common struct {
 	RedisTimeout  time.Duration // of one call; 0 for the store's default
 	RedisConfirm  int           // how many replicas are to confirm leases
 	PprofAddr     string        // where profiles are served; "" for nowhere
+	MaxRequests   int           // how many requests are served at once; 0 for the default of api
 	ShutdownGrace time.Duration // how long running requests may take to finish at the end
 	Log           *slog.Logger
 }
 
-// Open prepares what a service needs to run, from its configuration. A Redis that is down is no error here. Close it after.
-func Open(ctx context.Context, version, addr string, r config.Redis, p config.Process) (Common, error) {
-	var listen net.ListenConfig
-	l, err := listen.Listen(ctx, "tcp", addr)
+// Open prepares what a service, one of so many in the process, needs to run, from its configuration. A Redis that is down is no error
+// here. Close it after.
+func Open(ctx context.Context, version, addr string, services int, r config.Redis, p config.Process) (Common, error) {
+	l, err := listen(ctx, addr, services)
 	if err != nil {
 		return Common{}, err
 	}
 	log := NewLogger(p.Log, os.Stdout)
 	return Common{
-		Version: version, Listener: l, Redis: Connect(r, log), RedisTimeout: r.Timeout, RedisConfirm: r.Confirm, PprofAddr: p.PprofAddr, ShutdownGrace: p.ShutdownGrace, Log: log,
+		Version: version, Listener: l, Redis: Connect(r, log), RedisTimeout: r.Timeout, RedisConfirm: r.Confirm, PprofAddr: p.PprofAddr, MaxRequests: p.MaxRequests, ShutdownGrace: p.ShutdownGrace, Log: log,
 	}, nil
 }
 
@@ -64,12 +65,12 @@ func Allocator(ctx context.Context, p AllocatorParams) error {
 	if err != nil {
 		return err
 	}
-	s := store.New(p.Redis, store.Options{Timeout: p.RedisTimeout, Grace: p.LeaseGrace, Confirm: p.RedisConfirm, Registerer: registry})
+	s := store.New(p.Redis, store.Options{Timeout: p.RedisTimeout, Grace: p.LeaseGrace, Confirm: p.RedisConfirm, Registerer: registry, Log: p.Log})
 	registry.MustRegister(s.Collector(inv.current))
 	reaper := s.NewReaper(inv.current, p.Log)
 	handler := api.NewAllocator(api.AllocatorOptions{
-		Options: api.Options{Version: p.Version, Log: p.Log, Registry: registry, Health: health},
-		Store:   s, Inventory: inv.current, KeepaliveURL: p.KeepaliveURL, RetryAfter: p.RetryAfter,
+		Options: api.Options{Version: p.Version, Log: p.Log, Registry: registry, Health: health, MaxRequests: p.MaxRequests},
+		Store:   s, Inventory: inv.current, KeepaliveURL: p.KeepaliveURL, RetryAfter: p.RetryAfter, MaxWaiting: p.MaxWaiting,
 	})
 	prepare := func(ctx context.Context) error {
 		if err := checkStore(ctx, s, p.Log); err != nil {
@@ -85,6 +86,10 @@ func Allocator(ctx context.Context, p AllocatorParams) error {
 		return nil
 	})
 	g.Go(func() error {
+		s.Guard(ctx)
+		return nil
+	})
+	g.Go(func() error {
 		if start(ctx, health, p.Log, prepare) {
 			reaper.Run(ctx, inv.changed)
 		}
@@ -96,9 +101,9 @@ func Allocator(ctx context.Context, p AllocatorParams) error {
 // Keepalive runs the keepalive service until the context ends.
 func Keepalive(ctx context.Context, p Common) error {
 	registry, health := newRegistry(), api.NewHealth()
-	s := store.New(p.Redis, store.Options{Timeout: p.RedisTimeout, Confirm: p.RedisConfirm, Registerer: registry})
+	s := store.New(p.Redis, store.Options{Timeout: p.RedisTimeout, Confirm: p.RedisConfirm, Registerer: registry, Log: p.Log})
 	handler := api.NewKeepalive(api.KeepaliveOptions{
-		Options: api.Options{Version: p.Version, Log: p.Log, Registry: registry, Health: health},
+		Options: api.Options{Version: p.Version, Log: p.Log, Registry: registry, Health: health, MaxRequests: p.MaxRequests},
 		Store:   s,
 	})
 	// A Redis that is reached but unfit is no obstacle: refusing keepalives would lose the leases that it only endangers.
@@ -114,6 +119,10 @@ func Keepalive(ctx context.Context, p Common) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.serve(ctx, handler, health) })
+	g.Go(func() error {
+		s.Guard(ctx)
+		return nil
+	})
 	g.Go(func() error {
 		start(ctx, health, p.Log, prepare)
 		return nil

@@ -48,7 +48,7 @@ func examine(steps []step) audit {
 			known.until = append(known.until, s)
 		case s.act == giveBack || s.act == relinquish:
 			known.released = min(known.released, s.call)
-		case s.act == vanish && s.ret < known.certainUntil(s.call) && !takenAway(steps, known, s):
+		case s.act == vanish && !s.forgetful && s.ret < known.certainUntil(s.call) && !takenAway(steps, known, s):
 			a.lost = append(a.lost, fmt.Sprintf("%s: %s, after %s", s.device, s, known.grant))
 			known.released = s.call
 		}

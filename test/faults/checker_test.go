@@ -21,9 +21,12 @@ type finding struct {
 	took    time.Duration
 }
 
-// check checks a history; lossy says that a failover may have lost releases.
-func check(operations []operation, lossy bool) finding {
+// check checks a history; lossy says that a failover may have lost releases, forgetful that Redis may have lost all leases.
+func check(operations []operation, lossy, forgetful bool) finding {
 	steps := fold(operations, lossy)
+	for i := range steps {
+		steps[i].forgetful = forgetful
+	}
 	began := time.Now()
 	f := finding{audit: examine(steps), checked: len(operations)}
 	f.result = porcupine.CheckOperationsTimeout(fencedMutex(), events(steps), patience)

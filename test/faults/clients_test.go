@@ -58,7 +58,6 @@ const (
 	givesUp   = 5  // it forgets an allocation of unknown outcome
 	crashes   = 5  // it forgets its lease
 	dawdles   = 4  // it keeps its lease alive at the last moment, in the grace
-	lingers   = 5  // it keeps its lease for longer than a TTL
 	afterwork = 50 // it keeps its lease alive after it has released it
 )
 
@@ -136,7 +135,7 @@ func (s *session) use(h *holding) bool {
 	switch {
 	case happens(dawdles):
 		beats, each = 1, s.lab.ttl+grace/2
-	case happens(lingers):
+	case happens(s.lab.lingers):
 		beats, each = 5, s.lab.ttl/3
 	}
 	for range beats {

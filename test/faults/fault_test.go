@@ -134,7 +134,7 @@ func (l *lab) recover(t *testing.T) {
 // figures ends the history of a lab, whose clients have stopped, and checks it.
 func (l *lab) figures(t *testing.T, c *caller) figures {
 	t.Helper()
-	return figures{finding: check(l.history.all(), l.lossy), orphans: l.orphans(t), unexpected: c.unexpected}
+	return figures{finding: check(l.history.all(), l.lossy, l.forgetful), orphans: l.orphans(t), unexpected: c.unexpected}
 }
 
 // orphans is how many devices are still leased when all leases must be over, since nobody keeps any.

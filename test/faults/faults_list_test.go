@@ -18,9 +18,11 @@ func faults() []fault {
 	ha := setting{fsync: "everysec", ha: true, confirm: 1, lossy: true, ttl: longerThanFailover, devices: manyDevices}
 	split := ha
 	split.direct = true
+	empty := setting{lossy: true, forgetful: true, ttl: longerThanFailover, lingers: 30} // some have a lease when Redis has it no longer
 	return []fault{
 		{"Redis is killed, appendfsync always", kept, killRedis, []mutant{withoutFile, withoutClock}},
 		{"Redis is killed, appendfsync everysec", setting{fsync: "everysec"}, killRedis, []mutant{withoutFile}},
+		{"Redis comes back empty", empty, emptyRedis, []mutant{withoutPause, withoutMemory}},
 		{"Redis is stopped and goes on", kept, stopRedis, []mutant{withoutOutage, withoutToken}},
 		{"Redis is slow", wired, spoiled("latency", .7, map[string]int{"latency": 400, "jitter": 390}), []mutant{withoutToken}},
 		{"connections to Redis are reset", wired, spoiled("reset_peer", .5, map[string]int{"timeout": 5}), []mutant{withoutToken}},

@@ -25,11 +25,13 @@ package faults_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
 )
 
 // silence is where go-redis tells of each connection that fails: here most are meant to.
@@ -40,7 +42,16 @@ func (silence) Printf(context.Context, string, ...any) {}
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(silence{})
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(tests{m})
+}
+
+// tests runs the tests, after which no goroutine may be left.
+type tests struct{ m *testing.M }
+
+func (t tests) Run() int {
+	code := t.m.Run()
+	http.DefaultClient.CloseIdleConnections()
+	return code
 }
 
 // TestFaults runs every fault, each also against its mutants, and prints the figures.

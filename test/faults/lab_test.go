@@ -29,8 +29,10 @@ type setting struct {
 	mixed     bool          // whether every client uses every service nonetheless
 	confirm   int           // how many replicas confirm
 	lossy     bool          // whether a failover may lose releases
+	forgetful bool          // whether all leases may be lost, though not given to others while they are certain
 	devices   int           // 0 for usualDevices
 	clients   int           // 0 for usualClients
+	lingers   int           // how often a client keeps its lease for longer than a TTL, in thousandths; 0 for usualLingers
 	crashing  bool          // clients that wait in line and crash, instead of the usual ones
 	storeWait time.Duration // REDIS_TIMEOUT; 0 for usualStoreWait
 	least     int           // how many operations there are at the least
@@ -41,6 +43,7 @@ const (
 	usualTTL       = 3 * time.Second // the shortest that there is
 	usualDevices   = 20
 	usualClients   = 24
+	usualLingers   = 5
 	usualStoreWait = 500 * time.Millisecond
 )
 
@@ -65,7 +68,7 @@ type service struct {
 // newLab starts a lab, and waits until all of it is ready.
 func newLab(t *testing.T, programs string, s setting) *lab {
 	t.Helper()
-	s.devices, s.clients = orUsual(s.devices, usualDevices), orUsual(s.clients, usualClients)
+	s.devices, s.clients, s.lingers = orUsual(s.devices, usualDevices), orUsual(s.clients, usualClients), orUsual(s.lingers, usualLingers)
 	s.ttl = orUsual(s.ttl, usualTTL)
 	s.storeWait = orUsual(s.storeWait, usualStoreWait)
 	l := &lab{setting: s, programs: programs, history: newHistory()}

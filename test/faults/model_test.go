@@ -33,6 +33,7 @@ type step struct {
 	until     time.Duration // until when the lease is certain, of a grant or renewal
 	call, ret time.Duration // it happened between these
 	excused   bool          // of a refusal: another lease, of which nothing is known, may have the device
+	forgetful bool          // Redis may have lost the lease by then
 }
 
 func (s step) String() string {
@@ -72,7 +73,7 @@ func (m mutex) take(s step) (bool, mutex) {
 	mine, legal := m.lease == s.lease, true
 	switch s.act {
 	case grant:
-		if mine { // told again
+		if mine && (s.fence == m.fence || !s.forgetful) { // told again
 			m.until, legal = max(m.until, s.until), s.fence == m.fence
 			break
 		}
@@ -83,7 +84,7 @@ func (m mutex) take(s step) (bool, mutex) {
 	case renew:
 		m.until, legal = max(m.until, s.until), mine
 	case vanish:
-		legal = !mine || m.vacate(s)
+		legal = !mine || s.forgetful || m.vacate(s) // what is forgotten keeps the device as long as its holder may use it
 	case giveBack:
 		m.lease, legal = 0, mine
 	case relinquish:

@@ -1,7 +1,6 @@
 package faults_test
 
 import (
-	"syscall"
 	"testing"
 )
 
@@ -10,7 +9,7 @@ var (
 	withoutToken = mutant{
 		lacks: "idempotent tokens",
 		edits: []edit{
-			{"store/scripts/allocate.lua", "redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS) == 0", "redis.call('EXISTS', QUEUE, TICKETS) == 0"},
+			{"store/scripts/allocate.lua", "redis.call('EXISTS', LEASE .. id, QUEUE, TICKETS, PAUSED) == 0", "redis.call('EXISTS', QUEUE, TICKETS, PAUSED) == 0"},
 			{"store/scripts/allocate_other.lua", "local known = record(id)", "local known = nil"},
 		},
 	}
@@ -59,17 +58,23 @@ var (
 	// The fence of a Redis that came back empty is above those from before only because of the clock.
 	withoutClock = mutant{
 		lacks: "a fence from the clock",
-		edits: []edit{{
-			"store/scripts/award.lua", "math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, MICROSECONDS)", "tonumber(redis.call('GET', FENCE) or 0) + 1",
-		}},
-		setting: withoutFile.setting,
-		strike: func(t *testing.T, l *lab) {
-			killRedis(t, l)
-			for _, s := range l.allocators {
-				s.signal(syscall.SIGHUP) // so that they register the devices now, not within 30 s
-			}
+		edits: []edit{
+			{"store/scripts/award.lua", "math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, MICROSECONDS)", "tonumber(redis.call('GET', FENCE) or 0) + 1"},
+			{"store/scripts/line.lua", "math.max(tonumber(redis.call('GET', FENCE) or 0) + 1, MICROSECONDS)", "tonumber(redis.call('GET', FENCE) or 0) + 1"},
 		},
-		caught: func(got figures) bool { return len(got.regressions) > 0 },
+		setting: withoutFile.setting,
+		strike:  emptyRedis,
+		caught:  func(got figures) bool { return len(got.regressions) > 0 },
+	}
+	withoutPause = mutant{
+		lacks:  "a pause after Redis lost its state",
+		edits:  []edit{{"store/scripts/epoch.lua", "lose(tonumber(since), tonumber(ARGV[2]))", ""}},
+		caught: givesAway,
+	}
+	withoutMemory = mutant{
+		lacks:  "replicas that remember what Redis had",
+		edits:  []edit{{"store/guard.go", "known.epoch, pause.Milliseconds()", `"", pause.Milliseconds()`}},
+		caught: givesAway,
 	}
 	withoutNoEviction = mutant{
 		lacks: "maxmemory-policy noeviction",
@@ -79,6 +84,9 @@ var (
 		},
 	}
 )
+
+// givesAway reports whether devices were granted that others certainly had.
+func givesAway(got figures) bool { return len(got.doubles) > 0 }
 
 // fewDevices is enough for a crowd of crashing clients to show what is missing.
 func fewDevices(s *setting) { s.devices = 40 }

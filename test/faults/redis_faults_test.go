@@ -23,6 +23,19 @@ func killRedis(t *testing.T, l *lab) {
 	}
 }
 
+// emptyRedis kills Redis, which then starts without its data, twice; the allocators tell it of the devices at once, not within 30 s.
+func emptyRedis(t *testing.T, l *lab) {
+	for range 2 {
+		l.redis.kill()
+		lasts(t, short/5)
+		l.redis.begin(t)
+		for _, s := range l.allocators {
+			s.signal(syscall.SIGHUP)
+		}
+		lasts(t, short/2)
+	}
+}
+
 // stopRedis stops Redis for a while, twice; what it was sent meanwhile it does later, though nobody waits for that any more.
 func stopRedis(t *testing.T, l *lab) {
 	for range 2 {

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -88,12 +89,41 @@ func TestChecker(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := check(c.ops, c.lossy)
+			got := check(c.ops, c.lossy, false)
 			if got.result != c.want {
 				t.Errorf("%s, want %s\n%s", got.result, c.want, got.why)
 			}
 			if found := len(got.doubles) + len(got.lost) + len(got.regressions); c.want == porcupine.Ok && found > 0 {
 				t.Errorf("the audit of a legal history: %+v", got.audit)
+			}
+		})
+	}
+}
+
+// TestForgetfulChecker has histories of a Redis that may lose all leases: they vanish whenever they do, but nobody else has their devices
+// while they are certain.
+func TestForgetfulChecker(t *testing.T) {
+	t.Parallel()
+	vanished := []operation{granted(0, .1, 1, 1), at(1, 1.1, keepalive, 1, gone)}
+	for _, c := range []struct {
+		name    string
+		next    []operation
+		doubles int
+		want    porcupine.CheckResult
+	}{
+		{"vanished", nil, 0, porcupine.Ok},
+		{"granted to another while it was certain", []operation{granted(1.2, 1.3, 2, 2)}, 1, porcupine.Illegal},
+		{"granted to another after that", []operation{granted(3.1, 3.2, 2, 2)}, 0, porcupine.Ok},
+		{"granted again while it was certain", []operation{granted(1.2, 1.3, 1, 2)}, 0, porcupine.Illegal},
+		{"granted again after that", []operation{granted(3.1, 3.2, 1, 2)}, 0, porcupine.Ok},
+		{"granted again with a fence from before", []operation{granted(3.1, 3.2, 1, 0)}, 0, porcupine.Illegal},
+		{"released, and granted to another", []operation{at(1.2, 1.3, release, 1, gone), granted(1.4, 1.5, 2, 2)}, 0, porcupine.Ok},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got := check(append(slices.Clone(vanished), c.next...), true, true)
+			if got.result != c.want || len(got.doubles) != c.doubles || len(got.lost) != 0 {
+				t.Errorf("%s, want %s; %+v\n%s", got.result, c.want, got.audit, got.why)
 			}
 		})
 	}
@@ -120,7 +150,7 @@ func TestAudit(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := check(c.ops, false)
+			got := check(c.ops, false, false)
 			if len(got.doubles) != c.doubles || len(got.lost) != c.lost || len(got.regressions) != c.regressions {
 				t.Errorf("%+v", got.audit)
 			}

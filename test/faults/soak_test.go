@@ -93,7 +93,7 @@ const (
 	flat            = 1.5
 	someGoroutines  = 20
 	someBytes       = 8 << 20
-	roundsToCompare = 9
+	roundsToCompare = 9 // of each third one may be odd
 )
 
 // demandFlat fails the test if a service keeps more and more. It takes some rounds to tell.
@@ -101,13 +101,51 @@ func (b *burdens) demandFlat(t *testing.T) {
 	t.Helper()
 	for name, samples := range map[string][]burden{"allocator": b.allocator, "keepalive": b.keepalive} {
 		if len(samples) < roundsToCompare {
-			t.Logf("%d rounds are too few to tell whether the %s keeps more and more", len(samples), name)
+			fmt.Printf("%d rounds are too few to tell whether the %s keeps more and more, want %d\n", len(samples), name, roundsToCompare)
 			continue
 		}
-		first, last := thirds(samples)
-		if last.goroutines > flat*first.goroutines+someGoroutines || last.heap > flat*first.heap+someBytes {
+		if grows(samples) {
+			first, last := thirds(samples)
 			t.Errorf("the %s keeps more and more: %s, then %s", name, first, last)
 		}
+	}
+}
+
+func grows(samples []burden) bool {
+	first, last := thirds(samples)
+	return last.goroutines > flat*first.goroutines+someGoroutines || last.heap > flat*first.heap+someBytes
+}
+
+// TestGrows sees that a soak of the fewest rounds tells a burden that grows from one that only moves.
+func TestGrows(t *testing.T) {
+	t.Parallel()
+	usual := burden{goroutines: 40, heap: 10 << 20}
+	for name, c := range map[string]struct {
+		each burden // what each round adds
+		odd  burden // what one of them has in addition, in the middle or at the end
+		want bool
+	}{
+		"nothing is added":            {},
+		"one round is odd":            {odd: burden{goroutines: 5000, heap: 1 << 30}},
+		"goroutines, 12 each round":   {each: burden{goroutines: 12}, want: true},
+		"memory, 4 MiB each round":    {each: burden{heap: 4 << 20}, want: true},
+		"a little, as caches do":      {each: burden{goroutines: 1, heap: 1 << 18}},
+		"goroutines, and a round odd": {each: burden{goroutines: 12}, odd: burden{goroutines: -20}, want: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for odd := range roundsToCompare {
+				samples := make([]burden, 0, roundsToCompare)
+				for n := range roundsToCompare {
+					samples = append(samples, burden{usual.goroutines + float64(n)*c.each.goroutines, usual.heap + float64(n)*c.each.heap})
+				}
+				samples[odd].goroutines += c.odd.goroutines
+				samples[odd].heap += c.odd.heap
+				if got := grows(samples); got != c.want {
+					t.Errorf("round %d odd: grows %v, want %v: %v", odd, got, c.want, samples)
+				}
+			}
+		})
 	}
 }
 

@@ -219,6 +219,7 @@ func (l *lab) testTLS(t *testing.T) {
 	secure.up(t)
 	for _, http2 := range []bool{false, true} {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: http2}
+		t.Cleanup(transport.CloseIdleConnections)
 		c, err := client.New("https://127.0.0.1:"+port, client.Options{HTTP: &http.Client{Transport: transport}})
 		if err != nil {
 			t.Fatal(err)

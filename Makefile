@@ -25,6 +25,7 @@ test: ## run the tests on an embedded Redis
 	@[ -n "$(RACE)" ] || echo "SKIPPED without a C compiler: the race detector"
 	@for tool in bash curl redis-cli; do command -v $$tool >/dev/null || echo "SKIPPED without $$tool: the README's commands"; done
 	@echo "SKIPPED here, run by make test-redis: tests on a real redis-server; by make test-stack: the Compose stack"
+	$(if $(RACE),$(GO) test $(TESTFLAGS) -run '^TestMutants$$' ./store # slow under the race detector)
 	$(GO) test $(RACE) $(TESTFLAGS) ./...
 
 .PHONY: test-redis

@@ -293,12 +293,18 @@ var mutants = []mutant{
 	},
 }
 
+// raceDetector is whether it is on.
+var raceDetector bool
+
 // TestMutants proves that the property of TestModel catches mistakes: each mutant of the scripts fails it, and the scripts
 // as they are pass by the same way.
 func TestMutants(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("TEST_REDIS") != "" {
 		t.Skip("SKIPPED with a real Redis: make test runs this on the embedded one")
+	}
+	if raceDetector {
+		t.Skip("SKIPPED under the race detector, which makes it slow and sees no scripts: make test runs this without")
 	}
 	t.Run("none", func(t *testing.T) {
 		t.Parallel()

@@ -9,13 +9,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-const (
-	senders      = 2  // how many exchanges with Redis a pipeline has under way at most
-	mostTogether = 64 // how many commands go in one, so that nobody waits long for Redis meanwhile
-)
+// mostTogether is how many commands go in one exchange with Redis, so that nobody waits long meanwhile.
+const mostTogether = 64
 
 // pipeline sends what several callers ask of Redis together, which costs both sides much less than one by one. Who comes while
-// there is a sender to spare has its command sent at once; the others' gather meanwhile, and go together as soon as one is free.
+// no exchange is under way has its command sent at once; the others' gather meanwhile, and go together in the next.
 // go-redis has the like (Client.AutoPipeline, experimental) and is as fast, but its exchanges have no deadline besides the
 // connection's, so that whatever comes waits behind one that hangs, and what a caller gave up is sent all the same.
 type pipeline struct {
@@ -23,7 +21,7 @@ type pipeline struct {
 	timeout time.Duration // of the exchanges of several callers
 
 	mu      sync.Mutex
-	busy    int // senders
+	busy    bool // whether an exchange is under way
 	waiting []*request
 }
 
@@ -41,8 +39,8 @@ var spare = sync.Pool{New: func() any { return &request{done: make(chan struct{}
 // if it was sent, and is not to be looked at.
 func (p *pipeline) do(ctx context.Context, cmd redis.Cmder) error {
 	p.mu.Lock()
-	if p.busy < senders {
-		p.busy++
+	if !p.busy {
+		p.busy = true
 		p.mu.Unlock()
 		return p.alone(ctx, cmd)
 	}
@@ -76,13 +74,13 @@ func (p *pipeline) alone(ctx context.Context, cmd redis.Cmder) error {
 	return err
 }
 
-// next takes what is to be sent next; nil when nobody waits, and then there is a sender to spare.
+// next takes what is to be sent next; nil when nobody waits, and then no exchange is under way.
 func (p *pipeline) next() []*request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := min(len(p.waiting), mostTogether)
 	if n == 0 {
-		p.busy--
+		p.busy = false
 		return nil
 	}
 	some := slices.Clone(p.waiting[:n])

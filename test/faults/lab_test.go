@@ -2,7 +2,9 @@ package faults_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -62,7 +64,8 @@ type lab struct {
 // service is one replica of a service.
 type service struct {
 	*process
-	url string
+	url      string
+	profiles string // the URL where it serves profiles
 }
 
 // newLab starts a lab, and waits until all of it is ready.
@@ -107,12 +110,12 @@ func orUsual[T comparable](value, usual T) T {
 func (l *lab) newService(t *testing.T, program, addrName string, env ...string) *service {
 	t.Helper()
 	for range attempts {
-		addr := storetest.FreeAddr(t)
+		addr, profiles := storetest.FreeAddr(t), storetest.FreeAddr(t)
 		all := append([]string{
-			addrName + "=" + addr, "LEASE_GRACE=" + grace.String(), "REDIS_CONFIRM_REPLICAS=" + strconv.Itoa(l.confirm),
+			addrName + "=" + addr, "PPROF_ADDR=" + profiles, "LEASE_GRACE=" + grace.String(), "REDIS_CONFIRM_REPLICAS=" + strconv.Itoa(l.confirm),
 			"REDIS_TIMEOUT=" + l.storeWait.String(), "LOG_LEVEL=warn", "SHUTDOWN_GRACE=5s",
 		}, env...)
-		s := &service{newProcess(t, t.TempDir(), filepath.Join(l.programs, program), all), "http://" + addr}
+		s := &service{newProcess(t, t.TempDir(), filepath.Join(l.programs, program), all), "http://" + addr, "http://" + profiles}
 		s.start(t)
 		if s.serves(t, s.ready) {
 			return s
@@ -123,16 +126,26 @@ func (l *lab) newService(t *testing.T, program, addrName string, env ...string) 
 }
 
 func (s *service) ready(ctx context.Context) bool {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/readyz", nil)
+	_, err := fetch(ctx, s.url+"/readyz")
+	return err == nil
+}
+
+// fetch gets what is at a URL.
+func fetch(ctx context.Context, url string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return false
+		return nil, err
 	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return false
+		return nil, err
 	}
-	_ = answer.Body.Close()
-	return answer.StatusCode == http.StatusOK
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = errors.New(answer.Status)
+	}
+	return body, err
 }
 
 // inventory writes the inventory file.

@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -70,7 +71,7 @@ func missesReplicas(t *testing.T, l *lab) {
 // cantSave has Redis refuse to write because it could not save: a folder is where its file should be.
 func cantSave(t *testing.T, l *lab) {
 	obstacle := filepath.Join(l.redis.dir, "dump.rdb")
-	if err := os.Mkdir(obstacle, 0o700); err != nil {
+	if err := errors.Join(os.RemoveAll(obstacle), os.Mkdir(obstacle, 0o700)); err != nil { // it may have saved before
 		t.Fatal(err)
 	}
 	saved := func(status string) {
@@ -87,6 +88,7 @@ func cantSave(t *testing.T, l *lab) {
 	}
 	l.redis.do(t, "BGSAVE")
 	saved("ok")
+	l.redis.set(t, "save", "")
 }
 
 // removeLocks removes locks, as somebody with redis-cli may.

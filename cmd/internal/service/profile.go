@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"runtime"
 	"runtime/pprof"
 	"strconv"
 	"time"
@@ -39,6 +40,9 @@ func profile(w http.ResponseWriter, r *http.Request) {
 	if p == nil {
 		http.Error(w, "there are profile, heap, allocs, goroutine, threadcreate, block and mutex", http.StatusNotFound)
 		return
+	}
+	if name == "heap" {
+		runtime.GC() // so that it is of what is in use now
 	}
 	_ = p.WriteTo(w, 0) // whoever asked has gone
 }

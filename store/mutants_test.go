@@ -273,7 +273,7 @@ var mutants = []mutant{
 	},
 	{
 		"a lease that was lost is told never to have been", "keepalive_other",
-		"if lost then",
+		"if since then",
 		"if false then",
 	},
 	{

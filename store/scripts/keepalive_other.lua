@@ -2,8 +2,8 @@
 local id = ARGV[1]
 local lease = record(id)
 if not lease then
-  local lost = redis.call('GET', 'lost' .. TAG)
-  if lost then return report('ended', 'store_lost', lost) end -- with what Redis lost
+  local since = redis.call('GET', 'lost' .. TAG)
+  if since then return report('ended', 'store_lost', since) end -- with what Redis lost
   return report('not_found')
 end
 if lease.state == 'pending' then return report('pending') end

@@ -91,12 +91,25 @@ func Client(t testing.TB, addr string) *redis.Client {
 //go:embed advance.lua
 var advance string
 
-// advanceReal moves everything stored back in time, since the clock of a real Redis can't be moved forward.
+// advanceReal moves everything stored back in time, since the clock of a real Redis can't be moved forward. It ends in another
+// millisecond than it began, so that what is noted before and after differs.
 func advanceReal(t testing.TB, c redis.UniversalClient) func(time.Duration) {
+	now := func() int64 {
+		t.Helper()
+		clock, err := c.Time(context.Background()).Result()
+		if err != nil {
+			t.Fatalf("clock: %v", err)
+		}
+		return clock.UnixMilli()
+	}
 	return func(d time.Duration) {
 		t.Helper()
+		before := now()
 		if err := c.Eval(context.Background(), advance, nil, d.Milliseconds()).Err(); err != nil {
 			t.Fatalf("advance: %v", err)
+		}
+		for now() == before {
+			continue
 		}
 	}
 }

@@ -66,8 +66,8 @@ test-stack: ## run the Compose stack, and break it, where there is a Docker engi
 	@COMPOSE='$(COMPOSE)' GO='$(GO)' test/stack/run
 
 .PHONY: test-faults soak
-test-faults: ## break Redis, the network and the services under load, and check what clients were told
-	@GO='$(GO)' test/faults/run
+test-faults: ## break Redis, the network and the services under load, and check what clients were told; RUN=TestStorm for that alone
+	@GO='$(GO)' RUN='$(RUN)' test/faults/run
 
 DURATION ?= 30m
 soak: ## the same with faults at random, for DURATION (30m)

@@ -28,12 +28,8 @@ type pipeline struct {
 // request is a command that waits to be sent.
 type request struct {
 	redis.Cmder
-	done chan struct{} // holds one element when the command has its answer
-	late *time.Timer
+	done chan struct{} // closed when the command has its answer
 }
-
-// spare are requests that are done with.
-var spare = sync.Pool{New: func() any { return &request{done: make(chan struct{}, 1), late: time.NewTimer(0)} }}
 
 // do has a command carried out within the timeout, and returns its error. After an error the command may be carried out all the same,
 // if it was sent, and is not to be looked at.
@@ -44,20 +40,17 @@ func (p *pipeline) do(ctx context.Context, cmd redis.Cmder) error {
 		p.mu.Unlock()
 		return p.alone(ctx, cmd)
 	}
-	r := spare.Get().(*request)
-	r.Cmder = cmd
+	r := &request{cmd, make(chan struct{})}
 	p.waiting = append(p.waiting, r)
 	p.mu.Unlock()
 	// A timer, and not the context: to derive one from that of an HTTP request takes longer than all else here, and an answer that nobody
 	// waits for any longer is no harm.
-	r.late.Reset(p.timeout)
+	late := time.NewTimer(p.timeout)
+	defer late.Stop()
 	select {
 	case <-r.done:
-		r.late.Stop()
-		r.Cmder = nil
-		spare.Put(r)
 		return cmd.Err()
-	case <-r.late.C:
+	case <-late.C:
 		p.leave(r)
 		return context.DeadlineExceeded
 	}
@@ -93,7 +86,7 @@ func (p *pipeline) send(some []*request) {
 	for ; some != nil; some = p.next() {
 		p.exchange(some)
 		for _, r := range some {
-			r.done <- struct{}{}
+			close(r.done)
 		}
 	}
 }

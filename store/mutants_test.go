@@ -316,7 +316,7 @@ func TestMutants(t *testing.T) {
 		t.Run(m.mistake, func(t *testing.T) {
 			t.Parallel()
 			prop := property(t, m)
-			for range 25 { // each time with another seed; most are caught in the first
+			for range 100 { // each time with another seed; most are caught in the first
 				if found := failure(t, prop); found != "" {
 					t.Logf("caught: %s", found)
 					return

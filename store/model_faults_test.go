@@ -112,6 +112,10 @@ func (m *machine) listAsFree(t *rapid.T) {
 		m.redisAdds(t, "wanted", name, 1)
 	}
 	d.place, d.since = lease.DeviceFree, m.model.now-3*mistake
+	if rapid.Bool().Draw(t, "asked for before anything else finds out") {
+		m.check(t)
+		m.allocateNew(t, lease.Demand{Selector: m.selector(t)})
+	}
 }
 
 // listAsDue says of a lease that its locks have expired.

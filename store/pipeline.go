@@ -114,12 +114,22 @@ func (p *pipeline) leave(r *request) {
 func (s *Store) eval(ctx context.Context, sc script, keys []string, args []any) ([]any, error) {
 	raw, err := s.evalSha(ctx, sc, keys, args)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		if err := sc.Load(ctx, s.rdb).Err(); err != nil {
+		if err := s.load(ctx, sc); err != nil {
 			return nil, err
 		}
 		return s.evalSha(ctx, sc, keys, args)
 	}
 	return raw, err
+}
+
+// load gives Redis a script, once for all who miss it at the same time: each would take a connection.
+func (s *Store) load(ctx context.Context, sc script) error {
+	_, err, _ := s.loading.Do(sc.name, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+		defer cancel()
+		return nil, sc.Load(ctx, s.rdb).Err()
+	})
+	return err
 }
 
 func (s *Store) evalSha(ctx context.Context, sc script, keys []string, args []any) ([]any, error) {

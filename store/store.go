@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/automation-infra/automation-infra/lease"
 )
@@ -33,6 +34,7 @@ type Options struct {
 type Store struct {
 	rdb          redis.UniversalClient
 	pipeline     pipeline
+	loading      singleflight.Group // of scripts
 	timeout      time.Duration
 	grace        time.Duration
 	confirmation confirmation

@@ -24,14 +24,19 @@ func classify(operation string, err error) error {
 		return nil
 	}
 	cause := fmt.Errorf("%s: %w", operation, err)
-	var answered redis.Error
-	if errors.As(err, &answered) && !isOutage(answered.Error()) {
+	if isDefect(err) {
 		return &lease.Error{Code: lease.CodeInternal, Cause: cause}
 	}
 	return &lease.Error{
 		Code: lease.CodeUnavailable, Cause: cause,
 		Message: "the lease store does not answer; try again, an allocation with the same token since it may have been made",
 	}
+}
+
+// isDefect reports whether Redis answered that it can't do what we asked, ever.
+func isDefect(err error) bool {
+	var answered redis.Error
+	return errors.As(err, &answered) && !isOutage(answered.Error())
 }
 
 func isOutage(reply string) bool {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ import (
 
 type metrics struct {
 	duration *prometheus.HistogramVec
+	ok       sync.Map // of operation: that of duration for calls that succeeded
 	grants   *prometheus.CounterVec
 	wait     *prometheus.HistogramVec
 	ended    *prometheus.CounterVec
@@ -80,12 +82,16 @@ func (m *metrics) guarded(pool string, paused time.Duration, lost bool) {
 }
 
 func (m *metrics) called(operation string, took time.Duration, err error) {
-	result := "ok"
 	var e *lease.Error
 	if errors.As(err, &e) {
-		result = string(e.Code)
+		m.duration.WithLabelValues(operation, string(e.Code)).Observe(took.Seconds())
+		return
 	}
-	m.duration.WithLabelValues(operation, result).Observe(took.Seconds())
+	ok, known := m.ok.Load(operation)
+	if !known {
+		ok, _ = m.ok.LoadOrStore(operation, m.duration.WithLabelValues(operation, "ok"))
+	}
+	ok.(prometheus.Observer).Observe(took.Seconds())
 }
 
 // report counts what a script did.

@@ -29,9 +29,12 @@ type endedLease struct {
 	held   time.Duration // negative for one that was never granted
 }
 
+// replyHead is how many elements of a reply are in front of rest.
+const replyHead = 5
+
 func parseReply(script string, raw []any) (reply, error) {
 	r := reply{script: script}
-	if len(raw) < 5 {
+	if len(raw) < replyHead {
 		return r, r.malformed(raw)
 	}
 	outcome, ok1 := raw[0].(string)
@@ -41,7 +44,7 @@ func parseReply(script string, raw []any) (reply, error) {
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return r, r.malformed(raw)
 	}
-	r.outcome, r.now, r.more, r.rest = outcome, time.UnixMilli(now).UTC(), raw[4] == int64(1), raw[5:]
+	r.outcome, r.now, r.more, r.rest = outcome, time.UnixMilli(now).UTC(), raw[4] == int64(1), raw[replyHead:]
 	for i := 0; i+1 < len(ended); i += 2 {
 		held, err := milliseconds(ended[i+1])
 		if err != nil {

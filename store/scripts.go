@@ -15,6 +15,7 @@ var sources embed.FS
 type script struct {
 	name     string
 	promises bool // whether holders are told what it answers, so that replicas may have to confirm it
+	joint    bool // whether it takes the arguments of several calls, behind each other
 	*redis.Script
 }
 
@@ -39,10 +40,14 @@ func loadScriptsWith(read func(name string) string) *scripts {
 		sc.promises = true
 		return sc
 	}
+	joint := func(sc script) script {
+		sc.joint = true
+		return sc
+	}
 	return &scripts{
 		allocate: promising(compose("allocate",
 			"prelude", "allocate", "records", "shortage", "allocate_refuse", "ends", "serve", "view", "allocate_other")),
-		keepalive: promising(compose("keepalive", "keepalive", "prelude", "records", "ends", "serve", "keepalive_other")),
+		keepalive: joint(promising(compose("keepalive", "keepalive", "prelude", "records", "ends", "serve", "keepalive_other"))),
 		release:   compose("release", "prelude", "release", "records", "ends", "serve", "release_other"),
 		confirm:   compose("confirm", "confirm"), confirmed: compose("confirmed", "confirmed"),
 		devices: reading("devices"), leases: reading("leases"),

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 
 	"github.com/automation-infra/automation-infra/cmd/internal/service"
 	"github.com/automation-infra/automation-infra/config"
@@ -12,7 +13,18 @@ import (
 
 var version = "dev" // set by the linker
 
-func main() { service.Main("keepalive", service.Command(os.Args[1:], run, healthcheck)) }
+func main() {
+	oneCore()
+	service.Main("keepalive", service.Command(os.Args[1:], run, healthcheck))
+}
+
+// oneCore has the process use one core unless GOMAXPROCS says otherwise: to hand the little there is to a keepalive from core to core
+// costs a sixth more than to do it, idle or busy. Where one core is not enough, there are replicas. See docs/performance.md.
+func oneCore() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+}
 
 func run(ctx context.Context) error {
 	c, err := config.LoadKeepalive()

@@ -52,7 +52,8 @@ func Connect(c config.Redis, log *slog.Logger) redis.UniversalClient {
 		Addrs: c.Addrs, MasterName: c.MasterName, DB: c.DB, Username: c.Username, Password: string(c.Password),
 		// The store's contexts alone say how long a call may take.
 		ContextTimeoutEnabled: true, ReadTimeout: -1, WriteTimeout: -1, DialTimeout: c.Timeout, DialerRetries: 1,
-		MaxRetries: -1, // a script may have run though its reply was lost
+		MaxRetries: -1,                    // a script may have run though its reply was lost
+		PoolSize:   10 * runtime.NumCPU(), // however few of them the process uses: connections wait, for replicas of Redis too
 	}
 	if c.TLS {
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/automation-infra/automation-infra/lease"
+	"github.com/automation-infra/automation-infra/store"
 	"github.com/automation-infra/automation-infra/store/storetest"
 )
 
@@ -69,6 +71,50 @@ func TestRefusedWritesAreAnOutage(t *testing.T) {
 			l.reconcile(t, device("a", ""), device("b", ""))
 			l.wantSettled(t, "a", "b")
 		})
+	}
+}
+
+// What Redis answers tells an outage, after which the same call may succeed, from a defect of ours.
+func TestRepliesOfAnOutage(t *testing.T) {
+	t.Parallel()
+	m := miniredis.RunT(t)
+	s := store.New(storetest.Client(t, m.Addr()), store.Options{Grace: grace})
+	id := lease.NewToken().ID(pool)
+	for _, reply := range []string{
+		"LOADING Redis is loading the dataset in memory",
+		"READONLY You can't write against a read only replica.",
+		"OOM command not allowed when used memory > 'maxmemory'.",
+		"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+		"NOREPLICAS Not enough good replicas to write.",
+		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+		"CLUSTERDOWN The cluster is down",
+		"TRYAGAIN Multiple keys request during rehashing of slot",
+		"MOVED 3999 127.0.0.1:6381",
+		"ASK 3999 127.0.0.1:6381",
+		"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+		"NOAUTH Authentication required.",
+		"WRONGPASS invalid username-password pair or user is disabled.",
+		"NOPERM User default has no permissions to run the 'evalsha' command",
+		"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+		"ERR max number of clients reached",
+		"ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be writable",
+		"ERR Protocol error: unauthenticated multibulk length",
+	} {
+		m.SetError(reply)
+		_, err := s.Keepalive(t.Context(), id)
+		wantRefusal(t, "keepalive", err, reply)
+	}
+	for _, reply := range []string{
+		"ERR wrong number of arguments for 'evalsha' command",
+		"ERR Protocol error: invalid multibulk length",
+		"WRONGTYPE Operation against a key holding the wrong kind of value",
+		"OOMPH",
+	} {
+		m.SetError(reply)
+		_, err := s.Keepalive(t.Context(), id)
+		if e := coded(t, err, lease.CodeInternal); e.Cause == nil || !strings.Contains(e.Cause.Error(), reply) {
+			t.Errorf("cause %v, want %s", e.Cause, reply)
+		}
 	}
 }
 

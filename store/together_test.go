@@ -17,17 +17,22 @@ import (
 )
 
 // gathering is a hook that holds the first call to Redis back until so many others have come, which then go together. It notes how many
-// leases were in one call.
+// leases were in one call at the most, and how many calls there were.
 type gathering struct {
-	others, come atomic.Int64
-	held         atomic.Bool
-	together     atomic.Int64
+	others, come    atomic.Int64
+	held            atomic.Bool
+	together, calls atomic.Int64
 }
 
 func (*gathering) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (*gathering) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
+func (g *gathering) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			g.note(cmd)
+		}
+		return next(ctx, cmds)
+	}
 }
 
 func (g *gathering) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
@@ -40,10 +45,18 @@ func (g *gathering) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 				runtime.Gosched()
 			}
 		}
-		if leases := int64(len(cmd.Args())) - 4; leases > g.together.Load() { // evalsha, digest, 1, pool
-			g.together.Store(leases)
-		}
+		g.note(cmd)
 		return next(ctx, cmd)
+	}
+}
+
+func (g *gathering) note(cmd redis.Cmder) {
+	if cmd.Name() != "evalsha" {
+		return
+	}
+	g.calls.Add(1)
+	if leases := int64(len(cmd.Args())) - 4; leases > g.together.Load() { // evalsha, digest, 1, pool
+		g.together.Store(leases)
 	}
 }
 
@@ -55,7 +68,7 @@ type renewal struct {
 
 // renewTogether keeps leases alive, all but the first in one call to Redis, and returns what they were told; after is the time
 // that passes before. It may take several attempts: whether all come before the first is answered is up to the scheduler.
-func (l *lab) renewTogether(t *testing.T, ids []lease.ID, after time.Duration) (told []renewal, attempts int) {
+func (l *lab) renewTogether(t *testing.T, ids []lease.ID, after time.Duration) (told []renewal, gather *gathering, attempts int) {
 	t.Helper()
 	client, gather := storetest.Client(t, l.Addr), &gathering{}
 	client.AddHook(gather)
@@ -65,6 +78,7 @@ func (l *lab) renewTogether(t *testing.T, ids []lease.ID, after time.Duration) (
 		l.Advance(after)
 		gather.held.Store(false)
 		gather.come.Store(0)
+		gather.calls.Store(0)
 		told = make([]renewal, len(ids))
 		var all sync.WaitGroup
 		for i, id := range ids {
@@ -75,11 +89,11 @@ func (l *lab) renewTogether(t *testing.T, ids []lease.ID, after time.Duration) (
 		}
 		all.Wait()
 		if gather.together.Load() == int64(len(ids)-1) {
-			return told, attempts
+			return told, gather, attempts
 		}
 	}
 	t.Fatal("they never went together")
-	return nil, 0
+	return nil, nil, 0
 }
 
 // Leases that are kept alive together are each told, and get, what they would alone, whatever is the matter with others.
@@ -99,7 +113,7 @@ func TestKeepaliveTogether(t *testing.T) {
 		}
 		check := func() {
 			t.Helper()
-			all, _ := l.renewTogether(t, ids, time.Second)
+			all, _, _ := l.renewTogether(t, ids, time.Second)
 			for i, told := range all {
 				if codes[i] != "" {
 					wantCode(t, told.err, codes[i])
@@ -133,7 +147,7 @@ func TestKeepaliveTogetherLate(t *testing.T) {
 		for i := range ids {
 			ids[i] = l.grant(t, lease.Request{TTL: short}).ID
 		}
-		all, attempts := l.renewTogether(t, ids, short+grace/2)
+		all, _, attempts := l.renewTogether(t, ids, short+grace/2)
 		late := map[string]int{}
 		for _, event := range l.events(t, "renewed_late") {
 			late[event["lease"]]++
@@ -143,5 +157,27 @@ func TestKeepaliveTogetherLate(t *testing.T) {
 				t.Errorf("lease %d: %v, late %d times of %d", i, told.err, late[ids[i].String()], attempts)
 			}
 		}
+	})
+}
+
+// Leases of more devices than one script is to see to are kept alive all the same, the last of them by themselves.
+func TestKeepaliveTogetherIsBounded(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, r *storetest.Redis) {
+		const leases, inOne = 7, 128 / lease.MaxDevices
+		l, ids := newLab(t, r, plain(leases*lease.MaxDevices)...), make([]lease.ID, leases)
+		for i := range ids {
+			ids[i] = l.grant(t, lease.Request{Demands: []lease.Demand{{Count: lease.MaxDevices}}}).ID
+		}
+		l.renew(t, ids[0]) // Redis has the script from now on
+		all, gather, _ := l.renewTogether(t, ids, time.Second)
+		for i, told := range all {
+			if told.err != nil || !l.about(told.Expire.Sub(told.Now), ttl) {
+				t.Errorf("lease %d: %+v", i, told)
+			}
+		}
+		if calls, want := gather.calls.Load(), int64(2+leases-1-inOne); calls != want {
+			t.Errorf("%d calls, want %d: the first alone, %d together and the rest alone", calls, want, inOne)
+		}
+		checkLocks(t, l.dump(t))
 	})
 }

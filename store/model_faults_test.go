@@ -15,6 +15,9 @@ import (
 // mistake is by how much a falsified index is wrong: such that what it says is never near anything else.
 const mistake = time.Minute
 
+// longAgo is before anything else, by the same.
+const longAgo = 20*round + 3*mistake
+
 // changeInventory adds a device, takes one out, or gives one another label.
 func (m *machine) changeInventory(t *rapid.T) {
 	name := m.device(t)
@@ -99,7 +102,7 @@ func (m *machine) fault(t *rapid.T) {
 	}
 }
 
-// listAsFree puts a leased device among the free, and among the wanted if someone waits for it.
+// listAsFree puts a leased device among the free, before all others, and among the wanted if someone waits for it.
 func (m *machine) listAsFree(t *rapid.T) {
 	m.onlyMistake(t)
 	name := m.leased(t)
@@ -107,14 +110,14 @@ func (m *machine) listAsFree(t *rapid.T) {
 	if d.state != "in_service" {
 		t.Skip("it would not be free")
 	}
-	m.redisAdds(t, "free:"+d.class, name, m.clock(t).Add(-3*mistake).UnixMilli())
+	m.redisAdds(t, "free:"+d.class, name, m.clock(t).Add(-longAgo).UnixMilli())
 	if _, queued := m.dump(t).each("queue")[name]; queued {
 		m.redisAdds(t, "wanted", name, 1)
 	}
-	d.place, d.since = lease.DeviceFree, m.model.now-3*mistake
+	d.place, d.since = lease.DeviceFree, m.model.now-longAgo
 	if rapid.Bool().Draw(t, "asked for before anything else finds out") {
 		m.check(t)
-		m.allocateNew(t, lease.Demand{Selector: m.selector(t)})
+		rapid.SampledFrom([]func(*rapid.T){m.allocateAny, m.allocateSelected}).Draw(t, "what")(t)
 	}
 }
 
@@ -149,6 +152,14 @@ func (m *machine) onlyMistake(t *rapid.T) {
 func (m *machine) loseData(t *rapid.T) {
 	for range rapid.IntRange(1, 2).Draw(t, "times") {
 		m.empty(t)
+	}
+	if rapid.Bool().Draw(t, "asked when the pause is over") {
+		for m.model.paused() {
+			m.check(t)
+			m.advance(t)
+		}
+		m.check(t)
+		m.allocateAny(t)
 	}
 }
 
@@ -190,14 +201,24 @@ func (m *machine) look(t *rapid.T) {
 	}
 }
 
-// setBack sets Redis's clock back.
+// setBack sets Redis's clock back, while every index is right: what one says wrongly of the past it would say of the future then, until
+// which nobody finds out.
 func (m *machine) setBack(t *rapid.T) {
 	if m.model.now < round {
 		t.Skip("it is too early")
 	}
+	for name, lock := range m.model.locks {
+		if m.model.now < lock.until && !m.isRight(name, lock) {
+			t.Skip("an index is wrong")
+		}
+	}
 	m.wentBack = true
 	m.redis.Advance(-round)
 	m.model.setBack(round)
+	if rapid.Bool().Draw(t, "noticed before anything else happens") {
+		m.check(t)
+		m.reap(t)
+	}
 }
 
 // redisAdds adds to an index: "free:-" is that of the class without labels.

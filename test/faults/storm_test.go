@@ -29,6 +29,9 @@ const (
 	// things at the same time gets some chances to show that.
 	stormSlower  = 2
 	stormChances = 3
+
+	// fewGoroutines is more than both attacked services have without attackers, whose connections are over 2,000 and take a while to close.
+	fewGoroutines = 500
 )
 
 // TestStorm keeps leases alive while clients send what nobody should: none of it is an error of the services, and the keepalives go on
@@ -65,6 +68,7 @@ func (k *keeper) compare(t *testing.T, all tally) float64 {
 	t.Helper()
 	var quiet, storm []time.Duration
 	for range stormRounds {
+		until(t, "the attackers' connections are gone", func(context.Context) bool { return k.lab.goroutines(t) < fewGoroutines })
 		quiet = append(quiet, k.slowest(t, quietFor))
 		a := newAttack(t, k.lab.allocators[0].url, k.lab.keepalives[0].url)
 		storm = append(storm, k.slowest(t, stormFor))
@@ -73,6 +77,12 @@ func (k *keeper) compare(t *testing.T, all tally) float64 {
 	slower := middle(storm).Seconds() / middle(quiet).Seconds()
 	fmt.Printf("keepalives, p99 of each round: without a storm %s, in storms %s; by the medians %.2f times as long\n", quiet, storm, slower)
 	return slower
+}
+
+// goroutines is how many the services have that are attacked.
+func (l *lab) goroutines(t *testing.T) float64 {
+	t.Helper()
+	return l.allocators[0].burden(t).goroutines + l.keepalives[0].burden(t).goroutines
 }
 
 // demandCalm fails the test if the service has panicked, or found a defect of its own.

@@ -5,6 +5,9 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LINT    := $(BIN)/golangci-lint
 LINT_VERSION := v2.15.0
 
+# As the services are built, so is all else: nothing is compiled twice, and what is tested is what runs.
+export GOFLAGS := $(GOFLAGS) -trimpath -tags=nomsgpack
+
 # The race detector needs cgo and a C compiler.
 RACE := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
@@ -18,7 +21,7 @@ run: ## run both services over an embedded Redis, on localhost:8080 and :7080
 
 .PHONY: build
 build: ## build the programs into bin/
-	$(GO) build -trimpath -tags nomsgpack -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/... ./load ./load/ratio
+	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/... ./load ./load/ratio
 
 .PHONY: test
 test: ## run the tests on an embedded Redis
@@ -31,7 +34,7 @@ test: ## run the tests on an embedded Redis
 .PHONY: test-redis
 test-redis: ## run the store and HTTP tests on a real redis-server as well
 	@command -v redis-server >/dev/null || { echo "redis-server is missing: apt-get install redis-server"; exit 1; }
-	TEST_REDIS=redis-server $(GO) test $(RACE) $(TESTFLAGS) ./store/... ./api/... ./cmd/...
+	TEST_REDIS=redis-server $(GO) test $(RACE) $(TESTFLAGS) ./store ./api ./cmd
 
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 .PHONY: test-python
@@ -74,10 +77,17 @@ soak: ## the same with faults at random, for DURATION (30m)
 	@GO='$(GO)' DURATION='$(DURATION)' test/faults/run
 
 FUZZTIME ?= 10s
-.PHONY: fuzz
+.PHONY: fuzz fuzz-blind
+targets = grep -r --include='*_test.go' '^func Fuzz' . | sed -E 's,/[^/]*go:func (\w+).*, \1,' | sort
 fuzz: ## fuzz every decoder and name parser, FUZZTIME (10s, or 1000x) each
-	@set -e; grep -r --include='*_test.go' '^func Fuzz' . | sed -E 's#/[^/]*go:func (\w+).*# \1#' | sort | while read -r pkg target; do \
+	@set -e; $(targets) | while read -r pkg target; do \
 		echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg </dev/null; \
+	done
+fuzz-blind: ## the same without an eye on what is covered, for which all would be compiled once more
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; $(targets) | while read -r pkg target; do \
+		echo "$$pkg $$target"; $(GO) test -c -o "$$dir/" $$pkg; \
+		(cd $$pkg; "$$dir"/*.test -test.run '^$$' -test.fuzz "^$$target$$" -test.fuzztime $(FUZZTIME) -test.fuzzcachedir "$$dir/corpus") </dev/null; \
+		rm "$$dir"/*.test; \
 	done
 
 .PHONY: bench
@@ -95,9 +105,8 @@ bench-ratio: build ## compare the services with Gin and Redis; RATIOFLAGS='-roun
 	$(BIN)/ratio -bin $(BIN) $(RATIOFLAGS)
 
 .PHONY: lint
-lint: $(LINT) ## check formatting, vet and golangci-lint
+lint: $(LINT) ## check formatting, and golangci-lint, which vets
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
-	$(GO) vet ./...
 	$(LINT) run ./...
 
 $(LINT):

@@ -11,11 +11,14 @@ const longerThanFailover = 6 * time.Second
 // manyDevices is so many that most are free when a master dies: one that a lost lease had before would be kept by it for a while.
 const manyDevices = 60
 
+// fewClients are enough for what takes as long as a failover, and leave the labs beside theirs something of the machine.
+const fewClients = 12
+
 // faults are what leases survive.
 func faults() []fault {
 	kept := setting{fsync: "always"}
 	wired := setting{fsync: "always", wired: true}
-	ha := setting{fsync: "everysec", ha: true, confirm: 1, lossy: true, ttl: longerThanFailover, devices: manyDevices}
+	ha := setting{fsync: "everysec", ha: true, confirm: 1, lossy: true, ttl: longerThanFailover, devices: manyDevices, clients: fewClients}
 	split := ha
 	split.direct = true
 	empty := setting{lossy: true, forgetful: true, ttl: longerThanFailover, lingers: 30} // some have a lease when Redis has it no longer
@@ -48,7 +51,7 @@ func faults() []fault {
 
 // limits are what leases do not survive.
 func limits() []fault {
-	ha := setting{fsync: "everysec", ha: true, confirm: 1, lossy: true, ttl: longerThanFailover, devices: manyDevices}
+	ha := setting{fsync: "everysec", ha: true, confirm: 1, lossy: true, ttl: longerThanFailover, devices: manyDevices, clients: fewClients}
 	mixed := ha
 	mixed.direct, mixed.mixed = true, true
 	return []fault{

@@ -46,8 +46,7 @@ func (w *workshop) build(t *testing.T, name string, edits ...edit) string {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", "nomsgpack", "-ldflags", "-s -w",
-		"-overlay", w.overlay(t, dir, edits), "-o", dir+"/", "./cmd/allocator", "./cmd/keepalive")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-overlay", w.overlay(t, dir, edits), "-o", dir+"/", "./cmd/allocator", "./cmd/keepalive")
 	cmd.Dir = w.checkout
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: go build: %v\n%s", name, err, out)

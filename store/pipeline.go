@@ -10,11 +10,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// mostTogether is how many calls go in one exchange with Redis, so that nobody waits long meanwhile.
-const mostTogether = 64
+// mostTogether is how many calls go in one exchange with Redis, and mostExchanges how many of these are under way at the same time: so the
+// callers of one go on while Redis is busy with the other. See docs/performance.md.
+const (
+	mostTogether  = 16
+	mostExchanges = 2
+)
 
 // pipeline sends what several callers ask of Redis together, which costs both sides much less than one by one. Who comes while
-// no exchange is under way has its call sent at once; the others' gather meanwhile, and go together in the next.
+// another exchange can begin has its call sent at once; the others' gather meanwhile, and go together in the next.
 // go-redis has the like (Client.AutoPipeline, experimental) and is as fast, but its exchanges have no deadline besides the
 // connection's, so that whatever comes waits behind one that hangs, and what a caller gave up is sent all the same.
 type pipeline struct {
@@ -22,7 +26,7 @@ type pipeline struct {
 	timeout time.Duration // of an exchange
 
 	mu      sync.Mutex
-	busy    bool // whether an exchange is under way
+	busy    int // how many exchanges are under way
 	waiting []*call
 }
 
@@ -44,8 +48,8 @@ var errApart = errors.New("not to be had together with others")
 func (p *pipeline) do(ctx context.Context, sc script, keys []string, args []any) ([]any, error) {
 	c := &call{script: sc, keys: keys, args: args}
 	p.mu.Lock()
-	if !p.busy {
-		p.busy = true
+	if p.busy < mostExchanges {
+		p.busy++
 		p.mu.Unlock()
 		p.exchange(ctx, []*call{c})
 		if some := p.next(); some != nil {
@@ -69,13 +73,13 @@ func (p *pipeline) do(ctx context.Context, sc script, keys []string, args []any)
 	}
 }
 
-// next takes what is to be sent next; nil when nobody waits, and then no exchange is under way.
+// next takes what is to be sent when an exchange is over; nil when nobody waits, and then another can begin.
 func (p *pipeline) next() []*call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := min(len(p.waiting), mostTogether)
 	if n == 0 {
-		p.busy = false
+		p.busy--
 		return nil
 	}
 	some := slices.Clone(p.waiting[:n])

@@ -42,8 +42,9 @@ func (silence) Printf(context.Context, string, ...any) {}
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(silence{})
-	// A toxic of toxiproxy stays when what it sends to is gone.
-	goleak.VerifyTestMain(tests{m}, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
+	// A toxic of toxiproxy stays when what it sends to is gone, and so does what reads for it.
+	goleak.VerifyTestMain(tests{m}, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))
 }
 
 // tests runs the tests, after which no goroutine may be left.

@@ -19,13 +19,19 @@ type wire struct {
 // newWire lays a wire to an address.
 func newWire(t *testing.T, to string) *wire {
 	t.Helper()
+	w := &wire{}
+	w.lay(t, storetest.FreeAddr(t), to)
+	t.Cleanup(func() { w.Stop() })
+	return w
+}
+
+func (w *wire) lay(t *testing.T, from, to string) {
+	t.Helper()
 	quiet := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	w := &wire{toxiproxy.NewProxy(quiet, "wire", storetest.FreeAddr(t), to)}
+	w.Proxy = toxiproxy.NewProxy(quiet, "wire", from, to)
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(w.Stop)
-	return w
 }
 
 // toxic is something bad, as toxiproxy takes it.
@@ -37,7 +43,8 @@ type toxic struct {
 	Attributes map[string]int `json:"attributes"`
 }
 
-// spoil makes the wire bad, and returns what makes it good again.
+// spoil makes the wire bad, and returns what lays a good one in its place, which breaks all connections. To take a toxic out of one that
+// breaks just then can take toxiproxy for ever: a slicer that nobody reads from any longer can't be interrupted.
 func (w *wire) spoil(t *testing.T, kind, stream string, toxicity float64, attributes map[string]int) (mend func()) {
 	t.Helper()
 	bad, err := json.Marshal(toxic{kind + "-" + stream, kind, stream, toxicity, attributes})
@@ -47,7 +54,10 @@ func (w *wire) spoil(t *testing.T, kind, stream string, toxicity float64, attrib
 	if _, err := w.Toxics.AddToxicJson(strings.NewReader(string(bad))); err != nil {
 		t.Errorf("%s: %v", bad, err)
 	}
-	return func() { w.Toxics.ResetToxics(t.Context()) }
+	return func() {
+		w.Stop()
+		w.lay(t, w.Listen, w.Upstream)
+	}
 }
 
 // cut lets nothing pass in either direction, while the connections stay.
